@@ -1,0 +1,243 @@
+//! Accounts: registering, one's own profile, passwords, and the rule that every change revokes what it takes away.
+//!
+//! Without HTTP. `administration.rs` holds what staff does to other people's accounts, by the same one change.
+
+use std::collections::BTreeSet;
+
+use crate::app::App;
+use crate::claims::{SessionId, UserId};
+use crate::error::{Error, Fault};
+use crate::password::{self, Password};
+use crate::session::{self, Client, Session};
+use crate::store::Write;
+use crate::user::{self, UNUSABLE_PASSWORD, User, Username};
+
+/// How often a change is tried again when somebody else was faster.
+pub(crate) const TRIES: usize = 16;
+
+/// What somebody who registers says.
+pub struct Registration<'a> {
+    /// The wished name.
+    pub username: &'a str,
+    /// The password.
+    pub password: &'a str,
+    /// An address, or empty.
+    pub email: &'a str,
+}
+
+/// A new user without rights, logged in.
+///
+/// # Errors
+/// `RegistrationClosed`; the faults of name, password and address, all of them together; `Taken` when the name
+/// or a look-alike by case or width is in use, after the work of one hash; otherwise as [`session::log_in`].
+pub async fn register(
+    app: &App,
+    registration: Registration<'_>,
+    before: &Session,
+    client: Client,
+) -> Result<(User, Session), Error> {
+    if !app.registration_open() {
+        return Err(Error::RegistrationClosed);
+    }
+    let Registration { username, password, email } = registration;
+    let user = new_user(app, username, Some(password), email).await?;
+    app.commit(vec![Write::CreateUser(Box::new(user.clone()))]).await?;
+    session::enter(app, user, before, client).await
+}
+
+/// The record of a new, active user without rights. Not stored yet. Without a password nobody can log in.
+///
+/// # Errors
+/// The faults of name, password and address, all of them together; `Busy` when too many hashes are waiting.
+pub(crate) async fn new_user(app: &App, username: &str, password: Option<&str>, email: &str) -> Result<User, Error> {
+    let mut faults = Vec::new();
+    let username = Username::parse(username).map_err(|fault| faults.push(fault));
+    let password = password.map(|text| password::acceptable("password", text)).transpose();
+    let password = password.map_err(|fault| faults.push(fault));
+    let email = user::email(email).map_err(|fault| faults.push(fault));
+    let (Ok(username), Ok(password), Ok(email)) = (username, password, email) else {
+        return Err(Error::Invalid(faults));
+    };
+    let password = match password {
+        Some(password) => app.pool().hash(password).await?,
+        None => UNUSABLE_PASSWORD.to_owned(),
+    };
+    Ok(User {
+        id: UserId::random(),
+        version: 0,
+        username,
+        password,
+        first_name: String::new(),
+        last_name: String::new(),
+        email,
+        is_active: true,
+        is_staff: false,
+        is_superuser: false,
+        groups: BTreeSet::new(),
+        permissions: BTreeSet::new(),
+        generation: 0,
+        rights_version: 0,
+        last_login: None,
+        date_joined: app.now(),
+    })
+}
+
+/// The superuser `admin`, when there is no user at all: gives its random password, or nothing when the
+/// password was given or there are users.
+///
+/// # Errors
+/// `Unavailable` when the store failed; the fault of a given password.
+pub async fn first_superuser(app: &App, given: Option<&str>) -> Result<Option<Password>, Error> {
+    let any = crate::store::Slice { limit: 1, ..Default::default() };
+    let users = app.store().users(any).await.map_err(crate::app::unavailable)?;
+    if !users.items.is_empty() {
+        return Ok(None);
+    }
+    let random = match given {
+        Some(_) => None,
+        None => Some(Password::random()?),
+    };
+    let password = given.or(random.as_ref().map(Password::reveal)).unwrap_or_default();
+    let mut admin = new_user(app, "admin", Some(password), "").await?;
+    admin.is_staff = true;
+    admin.is_superuser = true;
+    app.commit(vec![Write::CreateUser(Box::new(admin))]).await?;
+    Ok(random)
+}
+
+/// Reads a user, changes the record and stores it, again when somebody else was faster; gives the new state.
+///
+/// What the change takes away is revoked in the same commit: a new generation when the password changed, the
+/// account was disabled or `change` says so; a new rights version when name, flags, groups or permissions did.
+///
+/// # Errors
+/// What `change` finds; `NotFound`; `Changed` when others were faster every time; otherwise as [`App::commit`].
+pub(crate) async fn change(
+    app: &App,
+    id: UserId,
+    change: impl Fn(&mut User) -> Result<Vec<Write>, Error>,
+) -> Result<User, Error> {
+    for _ in 0..TRIES {
+        let before = app.user(id).await?;
+        let mut user = before.clone();
+        let mut writes = change(&mut user)?;
+        if user == before {
+            return Ok(user);
+        }
+        writes.extend(revoking(app, &before, &mut user));
+        match app.commit(writes).await {
+            Err(Error::Changed) => {}
+            Err(error) => return Err(error),
+            Ok(()) => {
+                user.version = before.version + 1;
+                return Ok(user);
+            }
+        }
+    }
+    Err(Error::Changed)
+}
+
+/// The writes that store `after` in the place of `before` and revoke what it takes away. Raises the versions.
+pub(crate) fn revoking(app: &App, before: &User, after: &mut User) -> Vec<Write> {
+    let ends = before.password != after.password || (before.is_active && !after.is_active);
+    if ends && after.generation == before.generation {
+        after.generation += 1;
+    }
+    let rights = |user: &User| {
+        let User { username, is_staff, is_superuser, groups, permissions, .. } = user.clone();
+        (username.as_str().to_owned(), is_staff, is_superuser, groups, permissions)
+    };
+    if rights(before) != rights(after) && after.rights_version == before.rights_version {
+        after.rights_version += 1;
+    }
+    let versions = |user: &User| (user.generation, user.rights_version);
+    let mut writes = vec![Write::ChangeUser { user: Box::new(after.clone()), was: before.version }];
+    if versions(before) != versions(after) {
+        writes.push(app.mark(after));
+    }
+    writes
+}
+
+/// What somebody changes in the own profile; `None` leaves a member as it is.
+#[derive(Debug, Default)]
+pub struct Profile {
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// Address; empty for none.
+    pub email: Option<String>,
+}
+
+impl Profile {
+    /// Writes the profile into the record.
+    ///
+    /// # Errors
+    /// The faults of its members, all of them together.
+    pub(crate) fn apply(&self, user: &mut User) -> Result<(), Error> {
+        let mut faults = Vec::new();
+        let mut set =
+            |place: &mut String, given: &Option<String>, judge: &dyn Fn(&str) -> Result<String, Fault>| match given
+                .as_deref()
+                .map(judge)
+            {
+                Some(Ok(text)) => *place = text,
+                Some(Err(fault)) => faults.push(fault),
+                None => {}
+            };
+        set(&mut user.first_name, &self.first_name, &|text| user::person_name("first_name", text));
+        set(&mut user.last_name, &self.last_name, &|text| user::person_name("last_name", text));
+        set(&mut user.email, &self.email, &user::email);
+        if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+    }
+}
+
+/// The user with another profile.
+///
+/// # Errors
+/// The faults of the profile, and as [`App::commit`].
+pub async fn change_profile(app: &App, id: UserId, profile: &Profile) -> Result<User, Error> {
+    change(app, id, |user| profile.apply(user).map(|()| Vec::new())).await
+}
+
+/// Another password for the session's user. All other sessions of the user have ended after `Ok`; this one goes
+/// on with the issue that is returned (Django's `update_session_auth_hash`).
+///
+/// # Errors
+/// `WrongPassword`; the fault of the new one; `Busy`; `Unavailable`, and nothing has changed.
+pub async fn change_password(app: &App, session: &Session, old: &str, new: &str) -> Result<Session, Error> {
+    let id = session.id()?;
+    let user = app.user(id).await?;
+    let new = password::acceptable("new_password", new).map_err(|fault| Error::Invalid(vec![fault]))?;
+    let right = match Password::new(old) {
+        Some(old) => app.pool().verify(old, Some(user.password.clone())).await?,
+        None => app.pool().verify(Password::random()?, None).await?,
+    };
+    if !right {
+        return Err(Error::WrongPassword);
+    }
+    let encoded = app.pool().hash(new).await?;
+    let keep = session.claims().map(|claims| claims.sid);
+    let changed = change(app, id, |now| {
+        // The old password was judged by this hash; another one came in between.
+        if now.password != user.password {
+            return Err(Error::WrongPassword);
+        }
+        now.password.clone_from(&encoded);
+        Ok(vec![Write::CloseSessions { user: id, keep }])
+    })
+    .await?;
+    session::follow(app, session, &changed)
+}
+
+/// Ends every session of the user but the one to keep, by a new generation: also those that nobody knows of.
+///
+/// # Errors
+/// `NotFound`, and as [`App::commit`].
+pub async fn end_sessions(app: &App, id: UserId, keep: Option<SessionId>) -> Result<User, Error> {
+    change(app, id, |user| {
+        user.generation += 1;
+        Ok(vec![Write::CloseSessions { user: id, keep }])
+    })
+    .await
+}

@@ -1,0 +1,156 @@
+//! HTTP: the list of operations, how they are reached, and the document that describes them.
+//!
+//! Owns no behaviour: each group of operations is a room below, and calls the rooms without HTTP.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use poem::endpoint::BoxEndpoint;
+use poem::http::{HeaderValue, Method, header};
+use poem::{Endpoint, EndpointExt as _, Request, Response, Route};
+use poem_openapi::__private::UrlQuery;
+use poem_openapi::{OpenApi, Tags};
+
+pub mod account;
+pub mod body;
+pub mod caller;
+pub mod cookie;
+pub mod cookies;
+pub mod docs;
+pub mod document;
+pub mod front;
+pub mod groups;
+mod list;
+pub mod machine;
+pub mod origin;
+pub mod permissions;
+pub mod problem;
+pub mod rights;
+pub mod session;
+pub mod sessions;
+pub mod shown;
+pub mod users;
+
+use problem::{Code, Problem};
+
+/// The groups of operations, in the order in which a newcomer needs them.
+#[derive(Debug, Clone, Copy, Tags)]
+pub enum Group {
+    /// Register, log in and out, one's own profile and password.
+    Account,
+    /// The session: its data, its expiry, its end.
+    Session,
+    /// The open sessions of whoever is logged in.
+    Devices,
+    /// Signed preference cookies.
+    Cookies,
+    /// Asking for rights.
+    Rights,
+    /// Administration of users.
+    Users,
+    /// Administration of groups.
+    Groups,
+    /// Administration of the catalogue of permissions.
+    Permissions,
+    /// What machines ask for.
+    Machine,
+}
+
+/// The names of the groups, in their order.
+pub const GROUPS: [&str; 9] =
+    ["Account", "Session", "Devices", "Cookies", "Rights", "Users", "Groups", "Permissions", "Machine"];
+
+/// All operations.
+pub(crate) type Operations = (
+    account::AccountApi,
+    session::SessionApi,
+    sessions::SessionsApi,
+    cookies::CookiesApi,
+    rights::RightsApi,
+    users::UsersApi,
+    groups::GroupsApi,
+    permissions::PermissionsApi,
+    machine::MachineApi,
+);
+
+pub(crate) const OPERATIONS: Operations = (
+    account::AccountApi,
+    session::SessionApi,
+    sessions::SessionsApi,
+    cookies::CookiesApi,
+    rights::RightsApi,
+    users::UsersApi,
+    groups::GroupsApi,
+    permissions::PermissionsApi,
+    machine::MachineApi,
+);
+
+/// All of Signet's routes, to be put behind [`front::Front`]. Programs that embed Signet add their own beside.
+#[must_use]
+pub fn routes() -> Route {
+    let mut table: HashMap<String, HashMap<Method, BoxEndpoint<'static>>> = HashMap::new();
+    OPERATIONS.add_routes(&mut table);
+    let route = table.into_iter().fold(Route::new(), |route, (path, methods)| route.at(path, Resource::new(methods)));
+    docs::add(route)
+}
+
+/// One path and its methods: what the framework's own routing by method does, and `Allow` where it is due.
+struct Resource {
+    methods: Vec<(Method, BoxEndpoint<'static>)>,
+    allow: String,
+}
+
+impl Resource {
+    fn new(methods: HashMap<Method, BoxEndpoint<'static>>) -> Self {
+        let mut names: Vec<&str> = methods.keys().map(Method::as_str).collect();
+        if methods.contains_key(&Method::GET) {
+            names.push("HEAD");
+        }
+        names.sort_unstable();
+        Self { allow: names.join(", "), methods: methods.into_iter().collect() }
+    }
+}
+
+impl Endpoint for Resource {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let method = match *request.method() {
+            Method::HEAD => &Method::GET,
+            ref method => method,
+        };
+        let Some((_, endpoint)) = self.methods.iter().find(|(known, _)| known == method) else {
+            return Err(Problem::method_not_allowed(&self.allow).into());
+        };
+        let query = query(&request)?;
+        request.extensions_mut().insert(UrlQuery(query));
+        endpoint.call(request).await
+    }
+}
+
+/// The parameters of the query, each of them once.
+fn query(request: &Request) -> Result<Vec<(String, String)>, Problem> {
+    if request.uri().query().is_none() {
+        return Ok(Vec::new());
+    }
+    let pairs: Vec<(String, String)> = request.params().map_err(|_| Problem::new(Code::InvalidParameter))?;
+    let twice = |at: usize| pairs[..at].iter().any(|(name, _)| *name == pairs[at].0);
+    if (1..pairs.len()).any(twice) {
+        return Err(Problem::with_detail(Code::InvalidParameter, "A parameter comes twice. Send each one once."));
+    }
+    Ok(pairs)
+}
+
+/// An endpoint that answers every GET with these bytes, under a policy of its own.
+pub(crate) fn fixed(kind: &'static str, policy: Option<&'static str>, content: fn() -> Bytes) -> impl Endpoint {
+    let answer = move |_: Request| {
+        let mut response = Response::builder().content_type(kind).body(content());
+        if let Some(policy) = policy {
+            let policy = HeaderValue::from_static(policy);
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    };
+    let get = poem::endpoint::make_sync(answer).boxed();
+    Resource::new(HashMap::from([(Method::GET, get)]))
+}

@@ -1,0 +1,198 @@
+//! Registering, logging in and out, one's own profile and password.
+
+use poem::Request;
+use poem::web::Data;
+use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use crate::account::{self, Profile, Registration};
+use crate::api::Group;
+use crate::api::body::Body;
+use crate::api::caller::{AnyCaller, LoginRequired, Visit, client};
+use crate::api::problem::Problem;
+use crate::api::shown::{LoggedIn, Session, User};
+use crate::session;
+
+/// What somebody who registers says.
+#[derive(Object)]
+#[oai(example)]
+pub struct NewAccount {
+    /// The wished name: 1 to 150 letters, digits and `@ . + - _`.
+    username: String,
+    /// At least 8 characters.
+    password: String,
+    /// An address.
+    email: Option<String>,
+}
+
+impl Example for NewAccount {
+    fn example() -> Self {
+        Self {
+            username: "alice".to_owned(),
+            password: "a short sentence".to_owned(),
+            email: Some("alice@example.com".to_owned()),
+        }
+    }
+}
+
+/// A name and a password.
+#[derive(Object)]
+#[oai(example)]
+pub struct Credentials {
+    /// The name.
+    username: String,
+    /// The password.
+    password: String,
+}
+
+impl Example for Credentials {
+    fn example() -> Self {
+        Self { username: "alice".to_owned(), password: "a short sentence".to_owned() }
+    }
+}
+
+/// A change of the own profile. What is left out stays as it is.
+#[derive(Object)]
+#[oai(example)]
+pub struct ProfilePatch {
+    /// Given name.
+    first_name: Option<String>,
+    /// Family name.
+    last_name: Option<String>,
+    /// Address; empty for none.
+    email: Option<String>,
+}
+
+impl Example for ProfilePatch {
+    fn example() -> Self {
+        Self { first_name: Some("Alice".to_owned()), last_name: Some("Archer".to_owned()), email: None }
+    }
+}
+
+/// A change of the own password.
+#[derive(Object)]
+#[oai(example)]
+pub struct PasswordChange {
+    /// The present password.
+    old_password: String,
+    /// The new one, of at least 8 characters.
+    new_password: String,
+}
+
+impl Example for PasswordChange {
+    fn example() -> Self {
+        Self { old_password: "a short sentence".to_owned(), new_password: "another short sentence".to_owned() }
+    }
+}
+
+/// The account is made.
+#[derive(ApiResponse)]
+pub enum Registered {
+    /// The account, and its first session.
+    #[oai(status = 201)]
+    Created(Json<LoggedIn>),
+}
+
+/// The session is over.
+#[derive(ApiResponse)]
+pub enum LoggedOut {
+    /// Nobody is logged in any more, and the cookie is gone.
+    #[oai(status = 204)]
+    Gone,
+}
+
+/// Account operations.
+pub struct AccountApi;
+
+#[OpenApi(tag = "Group::Account")]
+impl AccountApi {
+    /// Register
+    ///
+    /// Makes an account without rights and logs in to it. The data of an anonymous session is kept.
+    #[oai(path = "/v1/register", method = "post", operation_id = "register_account")]
+    async fn register_account(
+        &self,
+        visit: Data<&Visit>,
+        before: AnyCaller,
+        request: &Request,
+        Body(new): Body<NewAccount>,
+    ) -> Result<Registered, Problem> {
+        let registration = Registration {
+            username: &new.username,
+            password: &new.password,
+            email: new.email.as_deref().unwrap_or_default(),
+        };
+        let (user, session) = account::register(visit.app(), registration, &before, client(request)).await?;
+        visit.keep(session.clone());
+        Ok(Registered::Created(Json(LoggedIn::of(visit.app(), &user, &session))))
+    }
+
+    /// Log in
+    ///
+    /// Opens a new session and sets its cookie; the session of the request is ended. The data of an anonymous
+    /// session, or of the same user's, is kept. Every failure of name, password or account looks alike.
+    #[oai(path = "/v1/login", method = "post", operation_id = "login_account")]
+    async fn login_account(
+        &self,
+        visit: Data<&Visit>,
+        before: AnyCaller,
+        request: &Request,
+        Body(credentials): Body<Credentials>,
+    ) -> Result<Json<LoggedIn>, Problem> {
+        let Credentials { username, password } = &credentials;
+        let (user, session) = session::log_in(visit.app(), username, password, &before, client(request)).await?;
+        visit.keep(session.clone());
+        Ok(Json(LoggedIn::of(visit.app(), &user, &session)))
+    }
+
+    /// Log out
+    ///
+    /// Ends the session: every token of it is dead from the next request on. Succeeds without a valid cookie too,
+    /// and always takes the cookie away.
+    #[oai(path = "/v1/logout", method = "post", operation_id = "logout_account")]
+    async fn logout_account(&self, visit: Data<&Visit>, caller: AnyCaller) -> Result<LoggedOut, Problem> {
+        session::end(visit.app(), &caller).await?;
+        visit.clear();
+        Ok(LoggedOut::Gone)
+    }
+
+    /// Show my account
+    #[oai(path = "/v1/me", method = "get", operation_id = "get_me")]
+    async fn get_me(&self, visit: Data<&Visit>, caller: LoginRequired) -> Result<Json<User>, Problem> {
+        let app = visit.app();
+        let user = app.user(caller.id()?).await?;
+        Ok(Json(User::of(&user, &app.groups())))
+    }
+
+    /// Change my profile
+    #[oai(path = "/v1/me", method = "patch", operation_id = "update_me")]
+    async fn update_me(
+        &self,
+        visit: Data<&Visit>,
+        caller: LoginRequired,
+        Body(patch): Body<ProfilePatch>,
+    ) -> Result<Json<User>, Problem> {
+        let app = visit.app();
+        let ProfilePatch { first_name, last_name, email } = patch;
+        let profile = Profile { first_name, last_name, email };
+        let user = account::change_profile(app, caller.id()?, &profile).await?;
+        Ok(Json(User::of(&user, &app.groups())))
+    }
+
+    /// Change my password
+    ///
+    /// All other sessions of the account end; this one goes on with a new cookie.
+    #[oai(path = "/v1/password", method = "post", operation_id = "change_password")]
+    async fn change_password(
+        &self,
+        visit: Data<&Visit>,
+        caller: LoginRequired,
+        Body(change): Body<PasswordChange>,
+    ) -> Result<Json<Session>, Problem> {
+        let PasswordChange { old_password, new_password } = &change;
+        let session = account::change_password(visit.app(), &caller, old_password, new_password).await?;
+        visit.keep(session.clone());
+        Ok(Json(Session::of(&session)))
+    }
+}

@@ -1,0 +1,227 @@
+//! The API document: the contract, as `openapi/signet.json` holds it.
+//!
+//! Owns the difference between what the framework writes by itself and what the server really does: problems,
+//! closed request bodies, header names, media types, the order of groups, examples.
+
+use poem_openapi::registry::Registry;
+use poem_openapi::types::Type as _;
+use poem_openapi::{OpenApiService, types::ToJSON as _};
+use serde_json::{Map, Value, json};
+
+use crate::api::problem::{Code, MEDIA_TYPE, Problem};
+use crate::api::{GROUPS, OPERATIONS};
+
+const DESCRIPTION: &str = "Django's sessions and authorization as one stateless API. A session is a signed token in a \
+    cookie that scripts cannot read: log in with `POST /v1/login`, and every further call carries it. Log-out, flush \
+    and every change of rights act on the very next request.";
+
+/// The document as it is committed: indented, with a line end.
+#[must_use]
+pub fn text() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The document.
+#[must_use]
+pub fn document() -> Value {
+    let service =
+        OpenApiService::new(OPERATIONS, "Signet", env!("CARGO_PKG_VERSION")).description(DESCRIPTION).server("/");
+    let mut document: Value = serde_json::from_str(&service.spec()).unwrap_or_default();
+    let bodies = operations(&mut document).filter_map(|(path, method, operation)| {
+        describe(&path, &method, operation);
+        operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str().map(str::to_owned)
+    });
+    let bodies: Vec<String> = bodies.collect();
+    for body in bodies {
+        if let Some(schema) = document.pointer_mut(body.trim_start_matches('#')) {
+            close(schema);
+        }
+    }
+    add_problem(&mut document);
+    if let Some(Value::Array(tags)) = document.get_mut("tags") {
+        tags.sort_by_key(|tag| GROUPS.iter().position(|group| tag["name"] == *group));
+    }
+    ranges(&mut document);
+    document
+}
+
+/// Every operation with its path and method.
+fn operations(document: &mut Value) -> impl Iterator<Item = (String, String, &mut Map<String, Value>)> {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    paths.into_iter().flatten().flat_map(|(path, methods)| {
+        let methods = methods.as_object_mut();
+        methods
+            .into_iter()
+            .flatten()
+            .filter_map(|(method, operation)| Some((path.clone(), method.clone(), operation.as_object_mut()?)))
+    })
+}
+
+trait Pointer {
+    fn pointer(&self, path: &str) -> Option<&Value>;
+}
+
+impl Pointer for Map<String, Value> {
+    fn pointer(&self, path: &str) -> Option<&Value> {
+        let (first, rest) = path.strip_prefix('/')?.split_once('/')?;
+        self.get(first)?.pointer(&format!("/{rest}"))
+    }
+}
+
+/// One operation, as it really is.
+fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
+    let has_body = operation.contains_key("requestBody");
+    let parameters: Vec<(String, String)> = parameters(operation);
+    let has_session = operation.contains_key("security");
+    let is_administration = ["/v1/users", "/v1/groups", "/v1/epoch"].iter().any(|p| path.starts_with(p))
+        || (path.starts_with("/v1/permissions") && !path.ends_with("/check"));
+    operation.entry("security").or_insert_with(|| json!([{}]));
+    if path == "/v1/session" && has_body {
+        let example = json!({ "theme": "dark", "cart": [7, 12] });
+        operation["requestBody"]["content"]["application/json"]["example"] = example;
+    }
+    let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
+    for response in responses.values_mut() {
+        respell(response);
+        if has_session || path.starts_with("/v1/cookies") && method != "get" {
+            add_cookie(response);
+        }
+    }
+    let is = |kind: &str, name: &str| parameters.iter().any(|(k, n)| k == kind && (name.is_empty() || n == name));
+    let unsafe_method = method != "get";
+    let table = [
+        (has_body || is("query", ""), Code::MalformedBody),
+        (has_session, Code::NotAuthenticated),
+        (unsafe_method || is_administration, Code::Forbidden),
+        (is("path", ""), Code::NotFound),
+        (path == "/v1/register" || (is_administration && unsafe_method), Code::Conflict),
+        (is("header", "If-Match"), Code::PreconditionFailed),
+        (has_body, Code::BodyTooLarge),
+        (has_body, Code::UnsupportedMediaType),
+        (has_body || path.starts_with("/v1/cookies"), Code::Invalid),
+        (true, Code::Internal),
+        (true, Code::Unavailable),
+    ];
+    for (_, code) in table.iter().filter(|(applies, _)| *applies) {
+        responses.insert(code.status().as_u16().to_string(), problem_response(*code));
+    }
+    responses.sort_keys();
+}
+
+/// Kind and name of the parameters, after giving each an example.
+fn parameters(operation: &mut Map<String, Value>) -> Vec<(String, String)> {
+    let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
+    let Some(Value::Array(parameters)) = operation.get_mut("parameters") else { return Vec::new() };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut found = Vec::new();
+    for parameter in parameters {
+        let (kind, name) = (text(&parameter["in"]), text(&parameter["name"]));
+        let example = match (tag.as_str(), name.as_str()) {
+            ("Permissions", "name") => json!("polls.vote"),
+            (_, "name") => json!("language"),
+            (_, "key") => json!("theme"),
+            (_, "sid") => json!("0d4JZ1mKSzWcQ3hUj6nE9w"),
+            ("Groups", "id") => json!("Vw3mEr9xQ0uYt2aZbC4dfg"),
+            (_, "id") => json!("q3bXcK0aTn2vSgYkPzq1bA"),
+            (_, "code") => json!("not_authenticated"),
+            _ => Value::Null,
+        };
+        if !example.is_null() {
+            parameter["example"] = example;
+        }
+        if name == "limit" {
+            parameter["schema"]["minimum"] = json!(1);
+            parameter["schema"]["maximum"] = json!(200);
+        }
+        found.push((kind, name));
+    }
+    found
+}
+
+/// Media types without their parameter, and header names as they are usually written.
+fn respell(response: &mut Value) {
+    if let Some(Value::Object(content)) = response.get_mut("content") {
+        *content = std::mem::take(content)
+            .into_iter()
+            .map(|(kind, value)| (kind.trim_end_matches("; charset=utf-8").to_owned(), value))
+            .collect();
+    }
+    if let Some(Value::Object(headers)) = response.get_mut("headers") {
+        *headers = std::mem::take(headers).into_iter().map(|(name, value)| (usual_name(&name), value)).collect();
+    }
+}
+
+/// A header's name as it is usually written; the framework writes it in capitals.
+fn usual_name(name: &str) -> String {
+    let known = ["ETag", "Cache-Control"].into_iter().find(|known| known.eq_ignore_ascii_case(name));
+    known.unwrap_or(name).to_owned()
+}
+
+/// That the answer may set a cookie.
+fn add_cookie(response: &mut Value) {
+    response["headers"]["Set-Cookie"] = json!({
+        "description": "The cookie, when the client has to be given another one than it sent.",
+        "required": false,
+        "deprecated": false,
+        "schema": { "type": "string" },
+    });
+}
+
+fn problem_response(code: Code) -> Value {
+    let mut response = json!({
+        "description": code.title(),
+        "content": { MEDIA_TYPE: { "schema": { "$ref": format!("#/components/schemas/{}", Problem::name()) } } },
+    });
+    let header = match code {
+        Code::NotAuthenticated => ("WWW-Authenticate", "A challenge that names the cookie."),
+        Code::Unavailable => ("Retry-After", "Seconds to wait."),
+        _ => return response,
+    };
+    response["headers"] = json!({ header.0: { "description": header.1, "schema": { "type": "string" } } });
+    response
+}
+
+/// A request body takes no member that it does not name, and its example has none that is not there.
+fn close(schema: &mut Value) {
+    schema["additionalProperties"] = json!(false);
+    if let Some(Value::Object(example)) = schema.get_mut("example") {
+        example.retain(|_, value| !value.is_null());
+    }
+}
+
+/// The schema of problems, which no operation names by itself.
+fn add_problem(document: &mut Value) {
+    let mut registry = Registry::new();
+    Problem::register(&mut registry);
+    for (name, schema) in &registry.schemas {
+        document["components"]["schemas"][name] = serde_json::to_value(schema).unwrap_or_default();
+    }
+    let example = Problem::new(Code::NotAuthenticated).to_json().unwrap_or_default();
+    document["components"]["schemas"][Problem::name().as_ref()]["example"] = example;
+    let id = "0123456789abcdef-1";
+    document["components"]["schemas"][Problem::name().as_ref()]["example"]["request_id"] = json!(id);
+}
+
+/// Numbers without a sign say so in a way that every reader knows.
+fn ranges(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            let most = match members.get("format").and_then(Value::as_str) {
+                Some("uint16") => Some((u64::from(u16::MAX), "int32")),
+                Some("uint32") => Some((u64::from(u32::MAX), "int64")),
+                Some("uint64") => Some((9_007_199_254_740_991, "int64")),
+                _ => None,
+            };
+            if let Some((most, format)) = most {
+                members.insert("format".to_owned(), json!(format));
+                members.entry("minimum").or_insert(json!(0));
+                members.entry("maximum").or_insert(json!(most));
+            }
+            members.values_mut().for_each(ranges);
+        }
+        Value::Array(items) => items.iter_mut().for_each(ranges),
+        _ => {}
+    }
+}

@@ -1,0 +1,160 @@
+//! The front: what every request passes on its way in, and every answer on its way out.
+//!
+//! One middleware, so that the order is the order of its lines. In: the cross-site rule and a visit. Out: a panic, an error or a bare status becomes a problem; cookies are written; every answer gets its
+//! security headers. Programs that embed Signet put their own routes behind it.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, IntoResponse as _, Middleware, Request, Response};
+
+use crate::api::caller::{Outcome, Visit};
+use crate::api::cookie;
+use crate::api::origin::Origins;
+use crate::api::problem::{self, Code, Problem};
+use crate::app::App;
+use crate::error::Error;
+
+/// What a deployment sets for the front.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The origins whose pages may call.
+    pub origins: Origins,
+    /// Whether browsers are told to come by https only (RFC 6797), for a year, subdomains included.
+    pub https_only: bool,
+}
+
+/// The middleware. See the module.
+pub struct Front {
+    app: App,
+    settings: Settings,
+}
+
+impl Front {
+    /// The front of this Signet.
+    #[must_use]
+    pub fn new(app: App, settings: Settings) -> Self {
+        Self { app, settings }
+    }
+}
+
+impl<E: Endpoint> Middleware<E> for Front {
+    type Output = Behind<E>;
+
+    fn transform(&self, inner: E) -> Behind<E> {
+        Behind { app: self.app.clone(), settings: self.settings.clone(), inner }
+    }
+}
+
+/// Routes behind the front.
+pub struct Behind<E> {
+    app: App,
+    settings: Settings,
+    inner: E,
+}
+
+impl<E: Endpoint> Endpoint for Behind<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let visit = Visit::new(self.app.clone());
+        let mut response = match self.refuse(&request) {
+            Some(problem) => problem.into_response(),
+            None => self.pass(request, visit.clone()).await,
+        };
+        let cookies = cookies(&self.app, visit.close(), response.status());
+        match cookies {
+            Ok(cookies) => write(response.headers_mut(), cookies),
+            Err(error) => response = Problem::from(error).into_response(),
+        }
+        self.secure(response.headers_mut());
+        Ok(response)
+    }
+}
+
+impl<E: Endpoint> Behind<E> {
+    /// What is refused before anybody looks at it.
+    fn refuse(&self, request: &Request) -> Option<Problem> {
+        let allowed = self.settings.origins.allow(request.method(), request.headers());
+        (!allowed).then(|| Problem::new(Code::CrossSite))
+    }
+
+    async fn pass(&self, mut request: Request, visit: Visit) -> Response {
+        let is_head = request.method() == Method::HEAD;
+        request.extensions_mut().insert(visit);
+        let outcome = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
+        let mut response = match outcome {
+            Ok(Ok(answer)) => respoken(answer.into_response()),
+            Ok(Err(error)) if error.is_from_response() => respoken(error.into_response()),
+            Ok(Err(error)) => Problem::of_framework(&error).into_response(),
+            // The text of the panic went to the log; it is not for the caller.
+            Err(_) => Problem::new(Code::Internal).into_response(),
+        };
+        if is_head {
+            response.take_body();
+        }
+        response
+    }
+
+    /// The headers that every answer carries (OWASP ASVS 3.4).
+    fn secure(&self, headers: &mut HeaderMap) {
+        const ALWAYS: [(HeaderName, HeaderValue); 4] = [
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+            (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+            (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+        ];
+        for (name, value) in ALWAYS {
+            headers.insert(name, value);
+        }
+        // A page brings its own policy and caching; everything else is not to be rendered or kept.
+        let closed = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(closed);
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if self.settings.https_only {
+            let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+        }
+    }
+}
+
+/// The answer itself, or the problem that a failure without one is.
+fn respoken(response: Response) -> Response {
+    let status = response.status();
+    let is_failure = status.is_client_error() || status.is_server_error();
+    let is_problem = response.content_type().is_some_and(|kind| kind == problem::MEDIA_TYPE);
+    if is_failure && !is_problem { Problem::of_status(status).into_response() } else { response }
+}
+
+/// The cookies that the answer has to set.
+///
+/// Only a success gives out a session's cookie, and only when the session was not ended meanwhile: an answer in
+/// flight must never take the place of a newer log-in or bring back what was ended.
+fn cookies(app: &App, outcome: Outcome, status: StatusCode) -> Result<Option<Vec<HeaderValue>>, Error> {
+    let Outcome { session, clear, mut cookies } = outcome;
+    let touched = session.is_some() || clear;
+    if !status.is_success() {
+        return Ok(touched.then(Vec::new));
+    }
+    if clear {
+        cookies.push(cookie::clear_session()?);
+    }
+    if let Some(session) = &session
+        && let (Some(token), Some(claims)) = (session.token_to_send(), session.claims())
+        && session.is_alive(app)
+    {
+        cookies.push(cookie::set_session(token, claims, app.now())?);
+    }
+    Ok((touched || !cookies.is_empty()).then_some(cookies))
+}
+
+/// Writes the cookies. An answer that looked at the session varies with the cookie, and is kept by nobody.
+fn write(headers: &mut HeaderMap, cookies: Option<Vec<HeaderValue>>) {
+    let Some(cookies) = cookies else { return };
+    headers.append(header::VARY, HeaderValue::from_static("Cookie"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for cookie in cookies {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+}

@@ -1,0 +1,86 @@
+//! My devices: the open sessions of whoever is logged in.
+
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{Enum, Object, OpenApi};
+
+use crate::account;
+use crate::api::Group;
+use crate::api::caller::{LoginRequired, Visit};
+use crate::api::problem::Problem;
+use crate::api::session::Done;
+use crate::api::shown::Device;
+use crate::error::Error;
+use crate::session;
+
+/// A page of devices.
+#[derive(Object)]
+pub struct DeviceList {
+    /// The newest first.
+    pub(crate) items: Vec<Device>,
+    /// Always null: all of them are here.
+    #[oai(nullable)]
+    pub(crate) next: Option<String>,
+}
+
+/// Which session stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum Keep {
+    /// The one that asks.
+    Current,
+}
+
+/// Device operations.
+pub struct SessionsApi;
+
+#[OpenApi(tag = "Group::Devices")]
+impl SessionsApi {
+    /// List my devices
+    #[oai(path = "/v1/sessions", method = "get", operation_id = "list_sessions")]
+    async fn list_sessions(&self, visit: Data<&Visit>, caller: LoginRequired) -> Result<Json<DeviceList>, Problem> {
+        let open = session::devices(visit.app(), caller.id()?).await?;
+        let items = open.iter().map(|session| Device::of(session, &caller)).collect();
+        Ok(Json(DeviceList { items, next: None }))
+    }
+
+    /// Log out one device
+    ///
+    /// Somebody else's session is as good as none: 404.
+    #[oai(path = "/v1/sessions/:sid", method = "delete", operation_id = "delete_session_by_id")]
+    async fn delete_session_by_id(
+        &self,
+        visit: Data<&Visit>,
+        caller: LoginRequired,
+        /// The session.
+        sid: Path<String>,
+    ) -> Result<Done, Problem> {
+        let id = sid.parse().map_err(|_| Error::NotFound("session"))?;
+        session::end_one(visit.app(), caller.id()?, id).await?;
+        if caller.claims().is_some_and(|claims| claims.sid == id) {
+            visit.clear();
+        }
+        Ok(Done::Gone)
+    }
+
+    /// Log out everywhere
+    ///
+    /// All sessions of the account end; with `keep=current` the one that asks goes on with a new cookie.
+    #[oai(path = "/v1/sessions", method = "delete", operation_id = "delete_sessions")]
+    async fn delete_sessions(
+        &self,
+        visit: Data<&Visit>,
+        caller: LoginRequired,
+        /// Which session stays; none without it.
+        keep: Query<Option<Keep>>,
+    ) -> Result<Done, Problem> {
+        let sid = caller.claims().map(|claims| claims.sid).filter(|_| keep.is_some());
+        let user = account::end_sessions(visit.app(), caller.id()?, sid).await?;
+        match sid {
+            Some(_) => visit.keep(session::follow(visit.app(), &caller, &user)?),
+            None => visit.clear(),
+        }
+        Ok(Done::Gone)
+    }
+}

@@ -1,0 +1,294 @@
+//! Administration of users.
+
+use poem::web::Data;
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use crate::account::Profile;
+use crate::administration::{Staff, UserChange};
+use crate::api::Group;
+use crate::api::body::Body;
+use crate::api::caller::{StaffRequired, Visit};
+use crate::api::list::{self, etag, slice, version};
+use crate::api::problem::Problem;
+use crate::api::session::Done;
+use crate::api::sessions::DeviceList;
+use crate::api::shown::{Device, User};
+use crate::app::{App, unavailable};
+use crate::claims::UserId;
+use crate::error::Error;
+use crate::session;
+use crate::user;
+
+/// A page of users.
+#[derive(Object)]
+pub struct UserList {
+    /// In the order of their names.
+    items: Vec<User>,
+    /// The cursor of the next page; null when this is the last one.
+    #[oai(nullable)]
+    next: Option<String>,
+}
+
+/// A user, with an entity tag.
+#[derive(ApiResponse)]
+pub enum UserReply {
+    /// The user.
+    #[oai(status = 200)]
+    Ok(
+        Json<User>,
+        /// Names this state of the user, for `If-Match`.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+/// A user, just made.
+#[derive(ApiResponse)]
+pub enum UserMade {
+    /// The user.
+    #[oai(status = 201)]
+    Created(
+        Json<User>,
+        /// Names this state of the user, for `If-Match`.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+/// A user to make.
+#[derive(Object)]
+#[oai(example)]
+pub struct NewUser {
+    /// The name that a log-in takes: 1 to 150 letters, digits and `@ . + - _`.
+    username: String,
+    /// At least 8 characters. Without one nobody can log in to the account.
+    password: Option<String>,
+    /// Given name.
+    first_name: Option<String>,
+    /// Family name.
+    last_name: Option<String>,
+    /// Address.
+    email: Option<String>,
+    /// Whether the user may log in; true when it is left out.
+    is_active: Option<bool>,
+    /// Whether administration is open to the user. Only a superuser may set it.
+    is_staff: Option<bool>,
+    /// Whether the user has every permission. Only a superuser may set it.
+    is_superuser: Option<bool>,
+    /// Names of groups.
+    groups: Option<Vec<String>>,
+    /// Names of permissions to grant directly.
+    user_permissions: Option<Vec<String>>,
+}
+
+impl Example for NewUser {
+    fn example() -> Self {
+        Self {
+            username: "bob".to_owned(),
+            password: Some("a short sentence".to_owned()),
+            first_name: None,
+            last_name: None,
+            email: Some("bob@example.com".to_owned()),
+            is_active: None,
+            is_staff: None,
+            is_superuser: None,
+            groups: None,
+            user_permissions: None,
+        }
+    }
+}
+
+/// A change of a user. What is left out stays as it is. A password is not set here: only its owner does that.
+#[derive(Object)]
+#[oai(example)]
+pub struct UserPatch {
+    /// The name that a log-in takes.
+    username: Option<String>,
+    /// Given name.
+    first_name: Option<String>,
+    /// Family name.
+    last_name: Option<String>,
+    /// Address; empty for none.
+    email: Option<String>,
+    /// Whether the user may log in. False ends all of the user's sessions, for good.
+    is_active: Option<bool>,
+    /// Whether administration is open to the user. Only a superuser may change it.
+    is_staff: Option<bool>,
+    /// Whether the user has every permission. Only a superuser may change it.
+    is_superuser: Option<bool>,
+    /// Names of all groups.
+    groups: Option<Vec<String>>,
+    /// Names of all permissions to grant directly.
+    user_permissions: Option<Vec<String>>,
+}
+
+impl Example for UserPatch {
+    fn example() -> Self {
+        Self {
+            username: None,
+            first_name: Some("Robert".to_owned()),
+            last_name: None,
+            email: None,
+            is_active: Some(true),
+            is_staff: None,
+            is_superuser: None,
+            groups: Some(Vec::new()),
+            user_permissions: None,
+        }
+    }
+}
+
+/// User operations.
+pub struct UsersApi;
+
+fn parse(id: &str) -> Result<UserId, Error> {
+    id.parse().map_err(|_| Error::NotFound("user"))
+}
+
+fn reply(app: &App, user: &user::User) -> UserReply {
+    UserReply::Ok(Json(User::of(user, &app.groups())), etag(user.version))
+}
+
+#[OpenApi(tag = "Group::Users")]
+impl UsersApi {
+    /// List users
+    #[oai(path = "/v1/users", method = "get", operation_id = "list_users")]
+    async fn list_users(
+        &self,
+        visit: Data<&Visit>,
+        _staff: StaffRequired,
+        /// Only users whose name, address or person names contain this.
+        search: Query<Option<String>>,
+        /// The `next` of the page before.
+        cursor: Query<Option<String>>,
+        /// Users on a page: 1 to 200; 50 when it is left out.
+        limit: Query<Option<u32>>,
+    ) -> Result<Json<UserList>, Problem> {
+        let app = visit.app();
+        let slice = slice(search.as_deref(), cursor.as_deref(), limit.0)?;
+        let page = app.store().users(slice).await.map_err(unavailable)?;
+        let groups = app.groups();
+        let items = page.items.iter().map(|user| User::of(user, &groups)).collect();
+        Ok(Json(UserList { items, next: list::cursor(page.next) }))
+    }
+
+    /// Make a user
+    #[oai(path = "/v1/users", method = "post", operation_id = "create_user")]
+    async fn create_user(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        Body(new): Body<NewUser>,
+    ) -> Result<UserMade, Problem> {
+        let app = visit.app();
+        let change = UserChange {
+            username: None,
+            profile: Profile { first_name: new.first_name, last_name: new.last_name, email: new.email },
+            is_active: new.is_active,
+            is_staff: new.is_staff,
+            is_superuser: new.is_superuser,
+            groups: new.groups,
+            permissions: new.user_permissions,
+        };
+        let user = Staff::new(app, &staff).create_user(&new.username, new.password.as_deref(), &change).await?;
+        Ok(UserMade::Created(Json(User::of(&user, &app.groups())), etag(user.version)))
+    }
+
+    /// Show a user
+    #[oai(path = "/v1/users/:id", method = "get", operation_id = "get_user")]
+    async fn get_user(
+        &self,
+        visit: Data<&Visit>,
+        _staff: StaffRequired,
+        /// The user.
+        id: Path<String>,
+    ) -> Result<UserReply, Problem> {
+        let user = visit.app().user(parse(&id)?).await?;
+        Ok(reply(visit.app(), &user))
+    }
+
+    /// Change a user
+    ///
+    /// Rights that are taken away are gone on the user's next request; nobody has to log in again.
+    #[oai(path = "/v1/users/:id", method = "patch", operation_id = "update_user")]
+    async fn update_user(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        /// The user.
+        id: Path<String>,
+        /// The entity tag of the state that the change was made from.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        Body(patch): Body<UserPatch>,
+    ) -> Result<UserReply, Problem> {
+        let change = UserChange {
+            username: patch.username,
+            profile: Profile { first_name: patch.first_name, last_name: patch.last_name, email: patch.email },
+            is_active: patch.is_active,
+            is_staff: patch.is_staff,
+            is_superuser: patch.is_superuser,
+            groups: patch.groups,
+            permissions: patch.user_permissions,
+        };
+        let wanted = version(if_match.as_deref())?;
+        let user = Staff::new(visit.app(), &staff).change_user(parse(&id)?, &change, wanted).await?;
+        Ok(reply(visit.app(), &user))
+    }
+
+    /// Delete a user
+    ///
+    /// For good: the id is never used again, and all of the user's sessions end.
+    #[oai(path = "/v1/users/:id", method = "delete", operation_id = "delete_user")]
+    async fn delete_user(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        /// The user.
+        id: Path<String>,
+    ) -> Result<Done, Problem> {
+        Staff::new(visit.app(), &staff).delete_user(parse(&id)?).await?;
+        Ok(Done::Gone)
+    }
+
+    /// List a user's devices
+    #[oai(path = "/v1/users/:id/sessions", method = "get", operation_id = "list_user_sessions")]
+    async fn list_user_sessions(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        /// The user.
+        id: Path<String>,
+    ) -> Result<Json<DeviceList>, Problem> {
+        let user = visit.app().user(parse(&id)?).await?;
+        let open = session::devices(visit.app(), user.id).await?;
+        let items = open.iter().map(|session| Device::of(session, &staff)).collect();
+        Ok(Json(DeviceList { items, next: None }))
+    }
+
+    /// Log a user out everywhere
+    #[oai(path = "/v1/users/:id/sessions", method = "delete", operation_id = "delete_user_sessions")]
+    async fn delete_user_sessions(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        /// The user.
+        id: Path<String>,
+    ) -> Result<Done, Problem> {
+        Staff::new(visit.app(), &staff).end_sessions(parse(&id)?).await?;
+        Ok(Done::Gone)
+    }
+
+    /// Log everybody out
+    ///
+    /// Ends every session of everybody, the own one included. Only a superuser may.
+    #[oai(path = "/v1/epoch", method = "post", operation_id = "advance_epoch")]
+    async fn advance_epoch(&self, visit: Data<&Visit>, staff: StaffRequired) -> Result<Done, Problem> {
+        Staff::new(visit.app(), &staff).end_everything().await?;
+        visit.clear();
+        Ok(Done::Gone)
+    }
+}

@@ -1,0 +1,223 @@
+//! The command line: what each command does, and the exit code that it ends with.
+//!
+//! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::api::document;
+use crate::config::{Config, Flags, Log};
+use crate::keys::{self, Keyring};
+use crate::server::Server;
+
+/// Sessions and authorization over signed cookies.
+#[derive(Debug, Parser)]
+#[command(name = "signet", version, about)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Without a command: serve.
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (the command when none is given)
+    Serve(Box<Flags>),
+    /// Make, list and retire keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Print the API document
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct KeysFolder {
+    /// The folder of the keys
+    #[arg(long, env = "SIGNET_KEYS", default_value = "keys", value_name = "FOLDER")]
+    keys: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Make a key; it signs from the next start, or SIGHUP, on
+    Generate {
+        #[command(flatten)]
+        folder: KeysFolder,
+        /// What it signs with
+        #[arg(long, value_enum, default_value = "eddsa")]
+        algorithm: Algorithm,
+        /// Its name; the time when it is left out, so that the newest sorts last
+        #[arg(long)]
+        kid: Option<String>,
+    },
+    /// List the keys
+    List {
+        #[command(flatten)]
+        folder: KeysFolder,
+    },
+    /// Let a key verify only, for good: its private half is destroyed
+    Retire {
+        #[command(flatten)]
+        folder: KeysFolder,
+        /// Its name
+        kid: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Algorithm {
+    /// Ed25519
+    Eddsa,
+    /// P-256
+    Es256,
+    /// RSA with 3072 bits, for verifiers that know nothing better
+    Rs256,
+    /// A shared secret, for a single server; never published
+    Hs256,
+}
+
+impl Algorithm {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Eddsa => "eddsa",
+            Self::Es256 => "es256",
+            Self::Rs256 => "rs256",
+            Self::Hs256 => "hs256",
+        }
+    }
+}
+
+/// How a command can end badly.
+enum Ending {
+    /// The command or the configuration is wrong.
+    Usage(String),
+    /// It was tried and failed.
+    Failed(String),
+}
+
+/// Runs the command of the program's arguments.
+#[must_use]
+pub fn run() -> ExitCode {
+    let line = match Line::try_parse() {
+        Ok(line) => line,
+        Err(error) if !error.use_stderr() => {
+            return if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            let first = first.strip_prefix("error: ").unwrap_or(first);
+            complain(&format!("{first}; `signet --help` shows what there is"));
+            return ExitCode::from(2);
+        }
+    };
+    let done = match line.command {
+        None => serve(line.flags),
+        Some(Command::Serve(flags)) => serve(*flags),
+        Some(Command::Keys(command)) => keys(command),
+        Some(Command::Openapi) => print(&document::text()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ending::Failed(why)) => {
+            complain(&why);
+            ExitCode::FAILURE
+        }
+        Err(Ending::Usage(why)) => {
+            complain(&why);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Says a line or more to whoever watches. That nobody can be told is no reason to fail once more.
+fn complain(text: &str) {
+    for line in text.lines() {
+        drop(writeln!(std::io::stderr(), "signet: {line}"));
+    }
+}
+
+fn print(text: &str) -> Result<(), Ending> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|e| Ending::Failed(format!("cannot write: {e}")))
+}
+
+fn serve(flags: Flags) -> Result<(), Ending> {
+    let config = flags.check().map_err(|e| Ending::Usage(e.to_string()))?;
+    log_to_stderr(config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Ending::Failed(format!("cannot start: {e}")))?;
+    runtime.block_on(serve_until_told(config))
+}
+
+async fn serve_until_told(config: Config) -> Result<(), Ending> {
+    let failed = |e: crate::server::CannotServe| Ending::Failed(e.to_string());
+    let server = Server::start(config).await.map_err(failed)?;
+    if let Some(password) = server.admin_password() {
+        print(&format!("made the superuser admin with the password {} (shown this once)\n", password.reveal()))?;
+    }
+    print(&format!("listening on {0}\ntry it in the browser: {0}/docs\n", server.base()))?;
+    let stop = stop_signal().map_err(|e| Ending::Failed(format!("cannot listen to signals: {e}")))?;
+    server.run(stop).await.map_err(failed)
+}
+
+/// Done at SIGTERM or Ctrl-C.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The log goes to standard error: warnings of libraries, and what Signet itself has to say.
+fn log_to_stderr(form: Log) {
+    use tracing_subscriber::filter::LevelFilter;
+    let log = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr);
+    match form {
+        Log::Text => log.with_target(false).init(),
+        Log::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+fn keys(command: KeysCommand) -> Result<(), Ending> {
+    match command {
+        KeysCommand::Generate { folder, algorithm, kid } => {
+            let folder = folder.keys;
+            let made = std::fs::create_dir_all(&folder);
+            made.map_err(|e| Ending::Failed(format!("{}: cannot be made: {e}", folder.display())))?;
+            let now = crate::server::now();
+            let kid = keys::generate(&folder, algorithm.name(), kid.as_deref(), now).map_err(Ending::Failed)?;
+            print(&format!("made {kid}; a running server signs with it after SIGHUP\n"))
+        }
+        KeysCommand::List { folder } => {
+            let ring = Keyring::load(&folder.keys).map_err(|e| Ending::Failed(e.to_string()))?;
+            let signer = ring.signer().kid();
+            let line = |key: &keys::Key| {
+                let role = match (key.kid() == signer, key.can_sign()) {
+                    (true, _) => "signs",
+                    (false, true) => "could sign",
+                    (false, false) => "verifies only",
+                };
+                format!("{}\t{}\t{role}\n", key.kid(), key.algorithm())
+            };
+            print(&ring.keys().iter().map(line).collect::<String>())
+        }
+        KeysCommand::Retire { folder, kid } => {
+            keys::retire(&folder.keys, &kid).map_err(Ending::Failed)?;
+            print(&format!(
+                "{kid} verifies only from now on; remove its file when the last session that it signed is over\n"
+            ))
+        }
+    }
+}

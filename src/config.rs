@@ -1,0 +1,253 @@
+//! The configuration: flags and `SIGNET_…` variables, checked once, before anything is made.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::claims::Lifetime;
+
+/// The flags of `serve`, as they were given. Each is also a variable.
+#[derive(Debug, Clone, Args)]
+pub struct Flags {
+    /// Where to listen, as host:port; port 0 takes a free one
+    #[arg(long, env = "SIGNET_LISTEN", default_value = "localhost:8000", value_name = "HOST:PORT")]
+    pub listen: String,
+    /// The folder of the embedded store; made when it is missing
+    #[arg(long, env = "SIGNET_DATA", default_value = "data", value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// The folder of the keys; gets an Ed25519 key when it has none
+    #[arg(long, env = "SIGNET_KEYS", default_value = "keys", value_name = "FOLDER")]
+    pub keys: PathBuf,
+    /// The issuer of tokens (`iss`)
+    #[arg(long, env = "SIGNET_ISSUER", default_value = "signet", value_name = "NAME")]
+    pub issuer: String,
+    /// The audience of tokens (`aud`)
+    #[arg(long, env = "SIGNET_AUDIENCE", default_value = "signet", value_name = "NAME")]
+    pub audience: String,
+    /// An origin whose pages may call, as https://example.org; repeatable, or separated by commas; without one, the address that is listened on
+    #[arg(long = "origin", env = "SIGNET_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    pub origins: Vec<String>,
+    /// How long a session lives without use: 90s, 30m, 1h, 14d, or seconds
+    #[arg(long, env = "SIGNET_SESSION_AGE", default_value = "1h", value_name = "TIME")]
+    pub session_age: String,
+    /// How long a session lives in any case
+    #[arg(long, env = "SIGNET_SESSION_END", default_value = "14d", value_name = "TIME")]
+    pub session_end: String,
+    /// A file with the password of the superuser `admin`, who is made when there are no users; without one it gets a random password
+    #[arg(long, env = "SIGNET_ADMIN_PASSWORD_FILE", value_name = "FILE")]
+    pub admin_password_file: Option<PathBuf>,
+    /// Whether anybody may register: open or closed
+    #[arg(long, env = "SIGNET_REGISTRATION", default_value = "open", value_name = "open|closed")]
+    pub registration: String,
+    /// Encryption: off, dev (a certificate for localhost, made once) or files
+    #[arg(long, env = "SIGNET_TLS", default_value = "off", value_name = "off|dev|files")]
+    pub tls: String,
+    /// The certificate chain in PEM, for --tls files
+    #[arg(long, env = "SIGNET_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM, for --tls files
+    #[arg(long, env = "SIGNET_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// The form of the log: text or json
+    #[arg(long, env = "SIGNET_LOG", default_value = "text", value_name = "text|json")]
+    pub log: String,
+}
+
+/// How connections are encrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Not at all.
+    Off,
+    /// With a certificate for localhost, made once beside the keys.
+    Dev,
+    /// With the certificate chain and the key of these files, as they were read.
+    Files {
+        /// The chain in PEM.
+        cert: Vec<u8>,
+        /// The key in PEM.
+        key: Secret<Vec<u8>>,
+    },
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Something that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret<T>(pub T);
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A configuration that can be served.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen, as host:port.
+    pub listen: String,
+    /// The folder of the embedded store.
+    pub data: PathBuf,
+    /// The folder of the keys.
+    pub keys: PathBuf,
+    /// The issuer of tokens.
+    pub issuer: String,
+    /// The audience of tokens.
+    pub audience: String,
+    /// The origins whose pages may call; empty for the address that is listened on.
+    pub origins: Vec<String>,
+    /// How long sessions live.
+    pub life: Lifetime,
+    /// The first superuser's password, when it was given.
+    pub admin_password: Option<Secret<String>>,
+    /// Whether anybody may register.
+    pub registration_open: bool,
+    /// How connections are encrypted.
+    pub tls: Tls,
+    /// The form of the log.
+    pub log: Log,
+}
+
+/// What is wrong with the configuration, why, and how to mend it; in one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadConfig(String);
+
+fn bad(flag: &str, what: impl fmt::Display, mend: impl fmt::Display) -> BadConfig {
+    let variable = flag.replace('-', "_").to_uppercase();
+    BadConfig(format!("--{flag} (SIGNET_{variable}): {what}; {mend}"))
+}
+
+/// The longest life of a session: what browsers keep a cookie for (RFC 6265bis, section 5.5).
+const END_MAX: u64 = 400 * 24 * 3600;
+
+impl Flags {
+    /// The configuration that the flags ask for. Nothing is made or changed.
+    ///
+    /// # Errors
+    /// The first fault, in one line.
+    pub fn check(self) -> Result<Config, BadConfig> {
+        let (host, port) = self.listen.rsplit_once(':').unwrap_or_default();
+        if host.is_empty() || port.parse::<u16>().is_err() {
+            return Err(bad("listen", "not a host and a port", "give both, as in localhost:8000"));
+        }
+        for (flag, name) in [("issuer", &self.issuer), ("audience", &self.audience)] {
+            if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+                return Err(bad(flag, "not a name", "give 1 to 200 characters, such as the server's address"));
+            }
+        }
+        let age = time("session-age", &self.session_age, 10)?;
+        let end = time("session-end", &self.session_end, 10)?;
+        if age > end {
+            let mend = format!("give a time of at most {}", self.session_end);
+            return Err(bad("session-age", "longer than the session's absolute end", mend));
+        }
+        let origins = self.origins.iter().map(|text| origin(text)).collect::<Result<_, _>>()?;
+        let choose = |flag: &str, text: &str, names: &[&str]| {
+            let known = names.iter().position(|name| *name == text);
+            known.ok_or_else(|| bad(flag, "no such choice", format!("give one of: {}", names.join(", "))))
+        };
+        let registration_open = choose("registration", &self.registration, &["closed", "open"])? == 1;
+        let log = [Log::Text, Log::Json][choose("log", &self.log, &["text", "json"])?];
+        let tls = match (choose("tls", &self.tls, &["off", "dev", "files"])?, &self.tls_cert, &self.tls_key) {
+            (2, Some(cert), Some(key)) => {
+                Tls::Files { cert: read("tls-cert", cert)?, key: Secret(read("tls-key", key)?) }
+            }
+            (2, None, _) => return Err(bad("tls-cert", "--tls files needs a certificate", "name its PEM file")),
+            (2, _, None) => return Err(bad("tls-key", "--tls files needs the certificate's key", "name its PEM file")),
+            (_, Some(_), _) => return Err(bad("tls-cert", "taken with --tls files only", "add --tls files")),
+            (_, _, Some(_)) => return Err(bad("tls-key", "taken with --tls files only", "add --tls files")),
+            (1, ..) => Tls::Dev,
+            _ => Tls::Off,
+        };
+        folder("data", &self.data)?;
+        folder("keys", &self.keys)?;
+        if self.data == self.keys {
+            return Err(bad("data", "the same folder as --keys", "name two folders"));
+        }
+        let admin_password = self.admin_password_file.as_deref().map(admin_password).transpose()?;
+        Ok(Config {
+            listen: self.listen,
+            data: self.data,
+            keys: self.keys,
+            issuer: self.issuer,
+            audience: self.audience,
+            origins,
+            life: Lifetime { age, end },
+            admin_password,
+            registration_open,
+            tls,
+            log,
+        })
+    }
+}
+
+fn admin_password(path: &Path) -> Result<Secret<String>, BadConfig> {
+    let flag = "admin-password-file";
+    let text =
+        String::from_utf8(read(flag, path)?).map_err(|_| bad(flag, "the file is not text", "write it in UTF-8"))?;
+    let password = text.trim_end_matches(['\r', '\n']).to_owned();
+    crate::password::acceptable("password", &password)
+        .map_err(|fault| bad(flag, &fault.message, "write another one"))?;
+    Ok(Secret(password))
+}
+
+fn time(flag: &str, text: &str, least: u64) -> Result<u32, BadConfig> {
+    let seconds = text.parse().map(Duration::from_secs).or_else(|_| humantime::parse_duration(text));
+    let seconds = seconds.map_err(|_| bad(flag, "not a time", "give one such as 90s, 30m, 1h or 14d"))?.as_secs();
+    match u32::try_from(seconds) {
+        Ok(fine) if (least..=END_MAX).contains(&seconds) => Ok(fine),
+        _ => Err(bad(flag, "too short or too long", format!("give a time from {least} seconds to 400 days"))),
+    }
+}
+
+/// An origin as browsers send it (RFC 6454, section 6.1).
+fn origin(text: &str) -> Result<String, BadConfig> {
+    let refuse = || bad("origin", "not an origin", "give scheme, host and port only, as in https://example.org");
+    let (scheme, rest) = text.split_once("://").ok_or_else(refuse)?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let fine = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    if !["http", "https"].contains(&scheme) || rest.is_empty() || !rest.chars().all(fine) {
+        return Err(refuse());
+    }
+    let rest = rest.to_ascii_lowercase();
+    // Browsers leave out the port that goes without saying.
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    Ok(format!("{scheme}://{}", rest.strip_suffix(usual).unwrap_or(&rest)))
+}
+
+fn folder(flag: &str, path: &Path) -> Result<(), BadConfig> {
+    if path.exists() && !path.is_dir() {
+        return Err(bad(flag, format!("{} is not a folder", path.display()), "name a folder, which may be missing"));
+    }
+    Ok(())
+}
+
+fn read(flag: &str, path: &Path) -> Result<Vec<u8>, BadConfig> {
+    std::fs::read(path)
+        .map_err(|e| bad(flag, format!("{} cannot be read: {e}", path.display()), "name a file that can"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn origins_are_spelled_as_browsers_do() {
+        assert_eq!(origin("https://Example.org:443/"), Ok("https://example.org".into()));
+        assert_eq!(origin("http://localhost:8000"), Ok("http://localhost:8000".into()));
+        assert_eq!(origin("http://[::1]:8000"), Ok("http://[::1]:8000".into()));
+        for wrong in ["", "example.org", "ftp://x", "https://", "https://a/b", "https://a@b", "https://*.x", "null"] {
+            assert!(origin(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Sessions and authorization over signed cookies: stateless to check, ended at once.
+//!
+//! The rooms, each importing only from those below it:
+//!
+//! | floor | room | owns |
+//! | --- | --- | --- |
+//! | 9 | [`cli`] | the commands |
+//! | 8 | [`server`] | bind, run, stop |
+//! | 7 | [`config`], [`tls`] | the configuration, encrypted connections |
+//! | 6 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
+//! | 5 | [`administration`] | what staff does |
+//! | 4 | [`account`], [`session`] | a user's own account; the life of a session |
+//! | 3 | [`app`] | the wired whole; the one door to durable change |
+//! | 2 | [`revocation`], [`token`], [`password`], [`store`] | what ended; signed text; hashes; what is kept |
+//! | 1 | [`user`], [`rights`], [`keys`] | names, permissions, the keyring |
+//! | 0 | [`claims`], [`error`] | what a token says; what can go wrong |
+//!
+//! A request goes down the stairs once: front → guard → [`session::authenticate`] (token, revocations) → operation.
+//! No store is asked on the way, but to renew rights that were changed.
+//!
+//! A program of its own mounts [`api::routes`] beside its routes, behind [`api::front::Front`], and protects its
+//! operations with the guards of [`api::caller`]; `examples/polls.rs` shows it.
+
+pub mod account;
+pub mod administration;
+pub mod api;
+pub mod app;
+pub mod claims;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod keys;
+pub mod password;
+pub mod revocation;
+pub mod rights;
+pub mod server;
+pub mod session;
+pub mod store;
+pub mod tls;
+pub mod token;
+pub mod user;

@@ -1,0 +1,155 @@
+//! What has ended, in memory: every request asks here, and never the store.
+//!
+//! Owns the mirror of the durable revocations and the judgement of a token's claims by it. `app.rs` feeds it:
+//! store first, then memory. Merging is monotone, so that the order of feeding does not matter.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+
+use crate::claims::Claims;
+use crate::store::Revocation;
+
+/// How a token stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing covers it.
+    Live,
+    /// Its rights were changed since it was issued: they have to be read again before it is used.
+    Stale,
+    /// Its session, its generation or its epoch was ended.
+    Dead,
+}
+
+/// The mirror. Shared by all requests; reading takes two short read locks.
+#[derive(Debug, Default)]
+pub struct Revocations {
+    sessions: Sharded<i64>,
+    users: Sharded<Mark>,
+    epoch: AtomicU64,
+}
+
+/// The oldest of a user's tokens that count.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    generation: u64,
+    rights_version: u64,
+    until: i64,
+}
+
+impl Revocations {
+    /// Takes a revocation in. Takes effect on the next judgement.
+    pub fn learn(&self, revocation: &Revocation) {
+        match *revocation {
+            Revocation::Session { id, until } => {
+                let until = until.timestamp();
+                self.sessions.change(*id.bytes(), |old| until.max(old.copied().unwrap_or(until)));
+            }
+            Revocation::User { id, generation, rights_version, until } => {
+                let until = until.timestamp();
+                self.users.change(*id.bytes(), |old| Mark {
+                    generation: old.map_or(generation, |old| old.generation.max(generation)),
+                    rights_version: old.map_or(rights_version, |old| old.rights_version.max(rights_version)),
+                    until: old.map_or(until, |old| old.until.max(until)),
+                });
+            }
+            Revocation::Epoch(epoch) => {
+                self.epoch.fetch_max(epoch, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// How a token with these claims stands.
+    #[must_use]
+    pub fn judge(&self, claims: &Claims) -> Standing {
+        let ended = claims.epoch < self.epoch() || self.sessions.get(claims.sid.bytes()).is_some();
+        if ended {
+            return Standing::Dead;
+        }
+        match claims.sub.and_then(|user| self.users.get(user.bytes())) {
+            Some(mark) if claims.generation < mark.generation => Standing::Dead,
+            Some(mark) if claims.rights_version < mark.rights_version => Standing::Stale,
+            _ => Standing::Live,
+        }
+    }
+
+    /// The present epoch, with which new tokens are issued.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Drops what covers no token any more at `now`.
+    pub fn forget(&self, now: DateTime<Utc>) {
+        let now = now.timestamp();
+        self.sessions.retain(|until| *until > now);
+        self.users.retain(|mark| mark.until > now);
+    }
+
+    /// How many sessions and users are held.
+    #[must_use]
+    pub fn count(&self) -> (usize, usize) {
+        (self.sessions.len(), self.users.len())
+    }
+}
+
+/// A map from random identifiers, in shards, so that a writer holds up few readers.
+#[derive(Debug)]
+struct Sharded<V> {
+    shards: Vec<RwLock<Shard<V>>>,
+}
+
+type Shard<V> = HashMap<[u8; 16], V, BuildHasherDefault<IdHasher>>;
+
+const SHARDS: usize = 256;
+
+impl<V> Default for Sharded<V> {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+    }
+}
+
+impl<V: Copy> Sharded<V> {
+    fn get(&self, id: &[u8; 16]) -> Option<V> {
+        let shard = self.shards[usize::from(id[15])].read();
+        shard.unwrap_or_else(PoisonError::into_inner).get(id).copied()
+    }
+
+    fn change(&self, id: [u8; 16], change: impl FnOnce(Option<&V>) -> V) {
+        let shard = self.shards[usize::from(id[15])].write();
+        let mut shard = shard.unwrap_or_else(PoisonError::into_inner);
+        let value = change(shard.get(&id));
+        shard.insert(id, value);
+    }
+
+    fn retain(&self, keep: impl Fn(&V) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            shard.retain(|_, value| keep(value));
+        }
+    }
+
+    fn len(&self) -> usize {
+        let count = |shard: &RwLock<Shard<V>>| shard.read().unwrap_or_else(PoisonError::into_inner).len();
+        self.shards.iter().map(count).sum()
+    }
+}
+
+/// Takes eight bytes of an identifier as its hash: identifiers are random, and callers cannot choose them.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(word) = bytes.first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*word);
+        }
+    }
+}

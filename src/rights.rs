@@ -1,0 +1,184 @@
+//! Permissions, groups and what they allow.
+//!
+//! Pure. What a group grants is not in any token: every node holds the small table of groups in memory, so
+//! that a change to a group acts at once on everybody in it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::claims::{Claims, GroupId};
+use crate::error::Fault;
+
+/// A permission's name: `app_label.codename`, matched exactly, without wildcards.
+///
+/// Each half has 1 to 100 characters of `[A-Za-z0-9_-]` (Django's limits; the narrower alphabet keeps the
+/// name safe in a header).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Permission(String);
+
+impl Permission {
+    /// The permission that `name` names.
+    ///
+    /// # Errors
+    /// A fault of `field` when the name is not of the form above.
+    pub fn parse(field: &str, name: &str) -> Result<Self, Fault> {
+        let half = |text: &str| {
+            (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        };
+        match name.split_once('.') {
+            Some((app, code)) if half(app) && half(code) => Ok(Self(name.to_owned())),
+            _ => Err(Fault::new(
+                field,
+                "permission_name",
+                "a permission is app_label.codename, each half of 1 to 100 letters, digits, _ or -",
+            )),
+        }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A permission as it stands in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermissionEntry {
+    /// Its name.
+    pub name: Permission,
+    /// What it allows, for people; at most 255 characters.
+    pub description: String,
+    /// Counts the changes of this record.
+    pub version: u64,
+}
+
+/// A group: a name, and permissions that all its members have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its identifier, which outlives a change of name.
+    pub id: GroupId,
+    /// Its name, unique; 1 to 150 characters, none of them a control character.
+    pub name: String,
+    /// What it grants.
+    pub permissions: BTreeSet<Permission>,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+    /// Counts the changes of this record.
+    pub version: u64,
+}
+
+/// The longest name of a group, in characters (Django's limit).
+pub const GROUP_NAME_MAX: usize = 150;
+
+/// A group's name as it is stored: trimmed.
+///
+/// # Errors
+/// A fault when it is empty, longer than 150 characters, or holds what a header cannot carry.
+pub fn group_name(text: &str) -> Result<String, Fault> {
+    let name = text.trim();
+    let fine =
+        (1..=GROUP_NAME_MAX).contains(&name.chars().count()) && !name.chars().any(|c| c.is_control() || c == ',');
+    if fine {
+        Ok(name.to_owned())
+    } else {
+        Err(Fault::new(
+            "name",
+            "group_name",
+            "a group's name has 1 to 150 characters, without commas, line breaks and other control characters",
+        ))
+    }
+}
+
+/// What each group grants, by the group's name as tokens carry it.
+#[derive(Debug, Default)]
+pub struct GroupTable {
+    by_name: HashMap<String, Entry>,
+    names: HashMap<GroupId, String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: GroupId,
+    grants: HashSet<String>,
+}
+
+impl GroupTable {
+    /// The table of `groups`.
+    #[must_use]
+    pub fn new(groups: &[Group]) -> Self {
+        let mut table = Self::default();
+        for group in groups {
+            let grants = group.permissions.iter().map(|p| p.0.clone()).collect();
+            table.by_name.insert(group.name.clone(), Entry { id: group.id, grants });
+            table.names.insert(group.id, group.name.clone());
+        }
+        table
+    }
+
+    /// The present name of a group, if it still exists.
+    #[must_use]
+    pub fn name(&self, id: GroupId) -> Option<&str> {
+        self.names.get(&id).map(String::as_str)
+    }
+
+    /// The group of a name.
+    #[must_use]
+    pub fn id(&self, name: &str) -> Option<GroupId> {
+        self.by_name.get(name).map(|entry| entry.id)
+    }
+
+    /// The present names of groups, sorted; groups that are gone are left out.
+    #[must_use]
+    pub fn names_of(&self, ids: &BTreeSet<GroupId>) -> Vec<String> {
+        let mut names: Vec<_> = ids.iter().filter_map(|id| self.name(*id)).map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether the claims allow `permission` (Django's `has_perm`): the user is a superuser, was granted it
+    /// directly, or is in a group that grants it. Nobody is allowed nothing.
+    #[must_use]
+    pub fn allows(&self, claims: &Claims, permission: &str) -> bool {
+        claims.sub.is_some()
+            && (claims.is_superuser
+                || claims.permissions.iter().any(|p| p == permission)
+                || claims
+                    .groups
+                    .iter()
+                    .any(|group| self.by_name.get(group).is_some_and(|entry| entry.grants.contains(permission))))
+    }
+
+    /// Every permission that direct grants and groups give together (Django's `get_all_permissions`, without
+    /// the superuser's rule).
+    pub fn all<'a>(
+        &'a self,
+        direct: impl IntoIterator<Item = &'a str>,
+        groups: impl IntoIterator<Item = &'a str>,
+    ) -> BTreeSet<&'a str> {
+        let of_groups = groups
+            .into_iter()
+            .filter_map(|group| self.by_name.get(group))
+            .flat_map(|entry| entry.grants.iter().map(String::as_str));
+        direct.into_iter().chain(of_groups).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Permission;
+
+    #[test]
+    fn a_permission_is_two_halves_of_plain_characters() {
+        for good in ["polls.vote", "a.b", "auth.add_user", "x-1.y_2"] {
+            assert!(Permission::parse("p", good).is_ok(), "{good}");
+        }
+        for bad in ["", "polls", "polls.", ".vote", "a.b.c", "polls.*", "a b.c", "a.b\r\n", "a.\u{ff4}"] {
+            assert!(Permission::parse("p", bad).is_err(), "{bad:?}");
+        }
+        assert!(Permission::parse("p", &format!("{}.x", "a".repeat(101))).is_err());
+    }
+}

@@ -1,0 +1,174 @@
+//! The server: bind, run, stop. And what runs beside the requests.
+//!
+//! Owns the order of starting: everything that can be wrong is found before anything is made, and the first
+//! request is served when every revocation is in memory.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use poem::EndpointExt as _;
+use poem::listener::BoxAcceptor;
+
+use crate::account;
+use crate::api::front::{Front, Settings};
+use crate::api::origin::Origins;
+use crate::app::{App, Parts};
+use crate::config::{Config, Tls};
+use crate::keys::{self, Keyring};
+use crate::password::{Cost, Password};
+use crate::store::embedded::Embedded;
+use crate::tls;
+
+/// How long running requests may take after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long a connection may say nothing.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// Why the server could not start or go on: what, why, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotServe(String);
+
+fn cannot(what: impl std::fmt::Display) -> CannotServe {
+    CannotServe(what.to_string())
+}
+
+/// A server that is bound and loaded, and serves when it is run.
+pub struct Server {
+    app: App,
+    acceptor: BoxAcceptor,
+    address: SocketAddr,
+    base: String,
+    settings: Settings,
+    keys: PathBuf,
+    admin_password: Option<Password>,
+}
+
+impl Server {
+    /// Binds, makes what is missing (a key, the store, the first superuser), and loads the state.
+    ///
+    /// # Errors
+    /// When the address is taken, a key is not sound, or the store does not open.
+    pub async fn start(config: Config) -> Result<Self, CannotServe> {
+        let listener = tokio::net::TcpListener::bind(&config.listen).await;
+        let listener = listener.map_err(|e| {
+            cannot(format!(
+                "cannot listen on {}: {e}; stop what listens there, or give another --listen",
+                config.listen
+            ))
+        })?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let keyring = keyring(&config.keys)?;
+        let store = Embedded::open(&config.data).map_err(cannot)?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let parts = Parts {
+            store: Arc::new(store),
+            keyring,
+            issuer: config.issuer,
+            audience: config.audience,
+            life: config.life,
+            registration_open: config.registration_open,
+            hash_workers: threads,
+            hash_cost: Cost::default(),
+            clock: Arc::new(now),
+        };
+        let app = App::open(parts).await.map_err(cannot)?;
+        let given = config.admin_password.as_ref().map(|secret| secret.0.as_str());
+        let admin_password = account::first_superuser(&app, given).await.map_err(cannot)?;
+        let scheme = if config.tls == Tls::Off { "http" } else { "https" };
+        let host = config.listen.rsplit_once(':').map_or("", |(host, _)| host);
+        let base = match host {
+            "localhost" => format!("{scheme}://localhost:{}", address.port()),
+            _ => format!("{scheme}://{address}"),
+        };
+        let origins = if config.origins.is_empty() {
+            let here = |host| format!("{scheme}://{host}:{}", address.port());
+            ["localhost", "127.0.0.1", "[::1]"].map(here).into()
+        } else {
+            config.origins
+        };
+        // Not for the certificate made for localhost: browsers remember it for the host, not for the port.
+        let https_only =
+            config.tls != Tls::Dev && (scheme == "https" || origins.iter().all(|o| o.starts_with("https://")));
+        let acceptor = tls::acceptor(listener, &config.tls, &config.keys).map_err(cannot)?;
+        Ok(Self {
+            app,
+            acceptor,
+            address,
+            base,
+            settings: Settings { origins: Origins::new(origins), https_only },
+            keys: config.keys,
+            admin_password,
+        })
+    }
+
+    /// The address that is listened on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the server is found: scheme, host and port.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The random password of the superuser `admin`, when one was made just now.
+    #[must_use]
+    pub fn admin_password(&self) -> Option<&Password> {
+        self.admin_password.as_ref()
+    }
+
+    /// Serves until `stop` is done, then lets running requests finish.
+    ///
+    /// # Errors
+    /// When connections can be accepted no more.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), CannotServe> {
+        let routes = crate::api::routes();
+        let endpoint = routes.with(Front::new(self.app.clone(), self.settings));
+        let tending = tokio::spawn(self.app.clone().tend());
+        let reloading = tokio::spawn(reload_on_hangup(self.app.clone(), self.keys));
+        let server = poem::Server::new_with_acceptor(self.acceptor).idle_timeout(IDLE);
+        let served = server.run_with_graceful_shutdown(endpoint, stop, Some(DRAIN)).await;
+        tending.abort();
+        reloading.abort();
+        served.map_err(cannot)
+    }
+}
+
+/// The real clock, read nowhere else.
+#[expect(clippy::disallowed_methods, reason = "the one place where the real clock is read")]
+pub(crate) fn now() -> chrono::DateTime<Utc> {
+    Utc::now()
+}
+
+/// The keyring of the folder, which gets an Ed25519 key when it has no key at all.
+fn keyring(folder: &Path) -> Result<Keyring, CannotServe> {
+    std::fs::create_dir_all(folder)
+        .map_err(|e| cannot(format!("{}: cannot be made: {e}; name another folder with --keys", folder.display())))?;
+    if keys::is_empty(folder).map_err(cannot)? {
+        let kid = keys::generate(folder, "eddsa", None, now()).map_err(cannot)?;
+        tracing::info!(kid, "made a key");
+    }
+    Keyring::load(folder).map_err(cannot)
+}
+
+/// Reads the keys again on SIGHUP. A folder with a fault changes nothing.
+async fn reload_on_hangup(app: App, folder: PathBuf) {
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let Ok(mut hangup) = hangup else {
+        tracing::error!("SIGHUP cannot be listened to; keys are read at the start only");
+        return;
+    };
+    while hangup.recv().await.is_some() {
+        match app.reload_keys(&folder) {
+            Ok(()) => tracing::info!(signer = app.tokens().keyring().signer().kid(), "keys read again"),
+            Err(faults) => tracing::error!(%faults, "keys not read again; the ones in use stay"),
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! The life of a session: authenticate, write, renew, log in, log out. Without HTTP.
+//!
+//! Called by `api/`. A verified request makes no call of the store here; the exceptions are named: log-in,
+//! log-out, and the one read that renews the claims of a token whose rights were changed.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::app::{App, unavailable};
+use crate::claims::{Claims, Data, Expiry, SessionId, UserId, after, instant};
+use crate::error::{Error, TokenFault};
+use crate::password::Password;
+use crate::revocation::Standing;
+use crate::rights::GroupTable;
+use crate::store::{OpenSession, Revocation, Write};
+use crate::token::{Issue, Verified};
+use crate::user::{User, Username};
+
+/// Bytes that the whole `Set-Cookie` line may take: what every browser keeps (RFC 6265, section 6.1).
+pub const COOKIE_BYTES_ALLOWED: usize = 4096;
+
+/// Bytes of the `Set-Cookie` line around the token: the field's name, the cookie's name and its attributes.
+pub const COOKIE_FRAME: usize = 128;
+
+/// Bytes that are kept free for session data when rights are granted.
+pub const DATA_RESERVE: usize = 1024;
+
+/// What a request came with: nothing, an anonymous session, or somebody's.
+#[derive(Clone)]
+pub struct Session {
+    issue: Option<Issue>,
+    /// Whether the client does not have this issue yet.
+    is_new: bool,
+    groups: Arc<GroupTable>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({:?})", self.claims().map(|c| c.sid))
+    }
+}
+
+impl Session {
+    fn new(app: &App, issue: Option<Issue>, is_new: bool) -> Self {
+        Self { issue, is_new, groups: app.groups() }
+    }
+
+    /// What the session's token says; `None` when there is no session yet.
+    #[must_use]
+    pub fn claims(&self) -> Option<&Claims> {
+        self.issue.as_ref().map(|issue| &issue.verified.claims)
+    }
+
+    /// Who is logged in, if anybody.
+    #[must_use]
+    pub fn user(&self) -> Option<UserId> {
+        self.claims().and_then(|claims| claims.sub)
+    }
+
+    /// Who is logged in.
+    ///
+    /// # Errors
+    /// `NotAuthenticated` for nobody.
+    pub fn id(&self) -> Result<UserId, Error> {
+        self.user().ok_or(Error::NotAuthenticated(TokenFault::Anonymous))
+    }
+
+    /// The value under a key of the session's data.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&serde_json::Value> {
+        self.claims().and_then(|claims| claims.data.get(key))
+    }
+
+    /// Whether the user has the permission (Django's `has_perm`); false for nobody.
+    #[must_use]
+    pub fn has_permission(&self, permission: &str) -> bool {
+        self.claims().is_some_and(|claims| self.groups.allows(claims, permission))
+    }
+
+    /// The token that the client has to be given, when this is an issue that it does not have.
+    #[must_use]
+    pub fn token_to_send(&self) -> Option<&str> {
+        if self.is_new { self.token() } else { None }
+    }
+
+    /// The text of this issue.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.issue.as_ref()?.text.as_deref()
+    }
+
+    /// Bytes that the whole `Set-Cookie` line of this issue takes; zero when there is no session.
+    #[must_use]
+    pub fn bytes_used(&self) -> usize {
+        self.token().map_or(0, |text| text.len() + COOKIE_FRAME)
+    }
+
+    /// Whether it was not ended since it was authenticated. Asked again just before a cookie is written.
+    #[must_use]
+    pub fn is_alive(&self, app: &App) -> bool {
+        self.claims().is_none_or(|claims| app.revocations().judge(claims) != Standing::Dead)
+    }
+}
+
+/// Where a log-in comes from, for "my devices".
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// The network address.
+    pub address: String,
+    /// The client's description of itself.
+    pub agent: String,
+}
+
+const DEAD: Error = Error::NotAuthenticated(TokenFault::Revoked);
+
+/// The session of a token, or the empty one when there is no token.
+///
+/// Past half of its time, or when its rights were changed, the session comes with a new issue that the client
+/// has to be given ([`Session::token_to_send`]).
+///
+/// # Errors
+/// `NotAuthenticated` when the token does not verify, is over, or was revoked; `Unavailable` when its rights
+/// were changed and the store cannot say to what.
+pub async fn authenticate(app: &App, token: Option<&str>) -> Result<Session, Error> {
+    let Some(text) = token else {
+        return Ok(Session::new(app, None, false));
+    };
+    let now = app.now();
+    let presented = app.tokens().verify(text, now).map_err(Error::NotAuthenticated)?;
+    let successor = presented.successor().filter(|s| now.timestamp() < s.verified.claims.exp);
+    let current = successor.as_deref().map_or(&presented, |issue| &issue.verified);
+    let standing = app.revocations().judge(&current.claims);
+    match (standing, successor.as_deref()) {
+        (Standing::Dead, _) => Err(DEAD),
+        (Standing::Stale, _) => {
+            let claims = refreshed(app, current.claims.clone(), now).await?;
+            succeed(app, &presented, claims)
+        }
+        (Standing::Live, _) if current.claims.past_half(now) => {
+            let mut claims = current.claims.clone();
+            claims.reissue(now, app.life());
+            succeed(app, &presented, claims)
+        }
+        (Standing::Live, Some(issue)) => Ok(Session::new(app, Some(issue.clone()), true)),
+        (Standing::Live, None) => {
+            let issue = Issue { text: Some(text.into()), verified: presented };
+            Ok(Session::new(app, Some(issue), false))
+        }
+    }
+}
+
+/// The claims with the user's present rights, as the next issue.
+async fn refreshed(app: &App, mut claims: Claims, now: DateTime<Utc>) -> Result<Claims, Error> {
+    let gone = || Error::NotAuthenticated(TokenFault::UserGone);
+    let id = claims.sub.ok_or_else(gone)?;
+    let user = app.store().user(id).await.map_err(unavailable)?.ok_or_else(gone)?;
+    if !user.is_active || user.generation != claims.generation {
+        return Err(gone());
+    }
+    identify(&mut claims, &user, app.groups().names_of(&user.groups));
+    claims.reissue(now, app.life());
+    Ok(claims)
+}
+
+/// Makes an issue with these claims the successor of the presented one. When it does not fit into a cookie,
+/// the client keeps what it has and the claims act from memory.
+fn succeed(app: &App, presented: &Verified, claims: Claims) -> Result<Session, Error> {
+    let (text, verified) = app.tokens().issue(claims)?;
+    let fits = text.len() + COOKIE_FRAME <= COOKIE_BYTES_ALLOWED;
+    let issue = Issue { text: fits.then(|| text.into()), verified };
+    presented.succeeded_by(issue.clone());
+    Ok(Session::new(app, Some(issue), true))
+}
+
+/// Writes the user's identity and rights into claims.
+fn identify(claims: &mut Claims, user: &User, groups: Vec<String>) {
+    claims.sub = Some(user.id);
+    claims.preferred_username = Some(user.username.as_str().to_owned());
+    claims.is_staff = user.is_staff;
+    claims.is_superuser = user.is_superuser;
+    claims.groups = groups;
+    claims.permissions = user.permissions.iter().map(|p| p.as_str().to_owned()).collect();
+    claims.generation = user.generation;
+    claims.rights_version = user.rights_version;
+}
+
+/// A session with these claims as its next issue, for the client to be given.
+fn issue(app: &App, claims: Claims) -> Result<Session, Error> {
+    let (text, verified) = app.tokens().issue(claims)?;
+    let used = text.len() + COOKIE_FRAME;
+    if used > COOKIE_BYTES_ALLOWED {
+        return Err(Error::CookieTooLarge { used, allowed: COOKIE_BYTES_ALLOWED });
+    }
+    Ok(Session::new(app, Some(Issue { text: Some(text.into()), verified }), true))
+}
+
+/// Refuses rights that would leave the user's session no room for data.
+///
+/// # Errors
+/// `RightsTooLarge`, with the bytes that the `Set-Cookie` line would take before any data.
+pub fn rights_fit(app: &App, user: &User, groups: Vec<String>) -> Result<(), Error> {
+    let mut claims = begin(app);
+    identify(&mut claims, user, groups);
+    let used = app.tokens().mint(&claims)?.len() + COOKIE_FRAME;
+    let allowed = COOKIE_BYTES_ALLOWED - DATA_RESERVE;
+    if used > allowed { Err(Error::RightsTooLarge { used, allowed }) } else { Ok(()) }
+}
+
+fn begin(app: &App) -> Claims {
+    let tokens = app.tokens();
+    Claims::anonymous(tokens.issuer(), tokens.audience(), app.revocations().epoch(), app.now(), app.life())
+}
+
+/// The next issue of the session after `change`; the first write begins an anonymous session.
+///
+/// # Errors
+/// `CookieTooLarge` when the data does not fit, `PreconditionFailed` when `if_match` names another issue, and
+/// the session is as it was; `NotAuthenticated` when it was ended meanwhile.
+pub fn write(
+    app: &App,
+    session: &Session,
+    if_match: Option<&str>,
+    change: impl FnOnce(&mut Claims),
+) -> Result<Session, Error> {
+    if let Some(wanted) = if_match {
+        let present = session.claims().map(Claims::etag);
+        let matches = |tag: &str| tag == "*" && present.is_some() || Some(tag) == present.as_deref();
+        if !wanted.split(',').any(|tag| matches(tag.trim())) {
+            return Err(Error::PreconditionFailed);
+        }
+    }
+    let mut claims = session.claims().cloned().unwrap_or_else(|| begin(app));
+    change(&mut claims);
+    claims.reissue(app.now(), app.life());
+    let next = issue(app, claims)?;
+    if session.is_alive(app) { Ok(next) } else { Err(DEAD) }
+}
+
+/// The next issue of the session, valid for its full time of inactivity again.
+///
+/// # Errors
+/// `NotAuthenticated` when there is no session, or it was ended meanwhile.
+pub fn renew(app: &App, session: &Session) -> Result<Session, Error> {
+    if session.claims().is_none() {
+        return Err(Error::NotAuthenticated(TokenFault::Anonymous));
+    }
+    write(app, session, None, |_| ())
+}
+
+/// The next issue of the session, ending as `expiry` says.
+///
+/// # Errors
+/// A fault of `seconds` or `at` when it is over at once; otherwise as [`write`].
+pub fn set_expiry(app: &App, session: &Session, expiry: Expiry) -> Result<Session, Error> {
+    match expiry {
+        Expiry::Inactivity(0) => {
+            let message = "a session lasts one second at least; to end it, use DELETE /v1/session";
+            return Err(Error::invalid("seconds", "expiry_past", message));
+        }
+        Expiry::At(at) if at <= app.now().timestamp() => {
+            return Err(Error::invalid("at", "expiry_past", "the instant is over; name a later one"));
+        }
+        _ => {}
+    }
+    write(app, session, None, |claims| claims.expiry = expiry)
+}
+
+/// Ends the session: every token of it, older or newer, on the very next request. Does nothing for the empty one.
+///
+/// # Errors
+/// `Unavailable` when this could not be made durable. The session lives on then.
+pub async fn end(app: &App, session: &Session) -> Result<(), Error> {
+    match session.claims() {
+        Some(claims) => app.commit(ending(claims)).await,
+        None => Ok(()),
+    }
+}
+
+fn ending(claims: &Claims) -> Vec<Write> {
+    let mut writes = vec![Write::Revoke(Revocation::Session { id: claims.sid, until: instant(claims.end) })];
+    if let Some(user) = claims.sub {
+        writes.push(Write::CloseSession { user, id: claims.sid });
+    }
+    writes
+}
+
+/// A log-in: the user, and a new session for the client to be given. The session that the client had is ended.
+///
+/// The data of an anonymous session, or of the same user's, is kept; another user's is not (Django's `login`).
+/// A fixated session gains nothing: the new one has a new `sid`, and the old one is dead.
+///
+/// # Errors
+/// `InvalidCredentials`, alike in words and work for an unknown name, a wrong password, a disabled account and
+/// one without a usable password; `Busy` when too many hashes are waiting; `CookieTooLarge` when the kept data
+/// does not fit beside the user's rights; `Unavailable` when the log-in could not be made durable.
+pub async fn log_in(
+    app: &App,
+    username: &str,
+    password: &str,
+    before: &Session,
+    client: Client,
+) -> Result<(User, Session), Error> {
+    // 1. Who is meant. Names are exact: `U` is not `u`, although both cannot exist.
+    let found = match Username::parse(username) {
+        Ok(name) => {
+            let user = app.store().user_named(&name.key()).await.map_err(unavailable)?;
+            user.filter(|user| user.username == name)
+        }
+        Err(_) => None,
+    };
+    // 2. The password, at the price of one hash on every path.
+    let encoded = found.as_ref().map(|user| user.password.clone());
+    let right = match Password::new(password) {
+        Some(password) => app.pool().verify(password, encoded).await?,
+        None => app.pool().verify(Password::random()?, None).await?,
+    };
+    // 3. A disabled account is found out after the work, and in the same words.
+    let user = found.filter(|user| right && user.is_active).ok_or(Error::InvalidCredentials)?;
+    // 4. The session is made durable against the very generation that the password was judged by.
+    enter(app, user, before, client).await.map_err(|error| match error {
+        Error::Changed => Error::InvalidCredentials,
+        error => error,
+    })
+}
+
+/// Opens a session for a user who has proved who they are. Ends the one before.
+///
+/// # Errors
+/// `Changed` when the user's generation has moved on or the account was disabled meanwhile; otherwise as
+/// [`log_in`].
+pub async fn enter(app: &App, mut user: User, before: &Session, client: Client) -> Result<(User, Session), Error> {
+    let now = app.now();
+    let mut claims = begin(app);
+    identify(&mut claims, &user, app.groups().names_of(&user.groups));
+    let mut writes = Vec::new();
+    if let Some(old) = before.claims() {
+        if old.sub.is_none_or(|id| id == user.id) {
+            claims.data.clone_from(&old.data);
+        }
+        writes = ending(old);
+    }
+    let open = OpenSession {
+        id: claims.sid,
+        user: user.id,
+        created: now,
+        ends: after(now, app.life().end),
+        address: client.address,
+        agent: client.agent.chars().filter(|c| !c.is_control()).take(200).collect(),
+    };
+    let session = issue(app, claims)?;
+    writes.push(Write::OpenSession { session: open, generation: user.generation });
+    app.commit(writes).await?;
+    user.last_login = Some(now);
+    Ok((user, session))
+}
+
+/// The next issue of the session for a user whose generation or rights were just changed by this very session.
+///
+/// # Errors
+/// As [`write`].
+pub fn follow(app: &App, session: &Session, user: &User) -> Result<Session, Error> {
+    let mut claims = session.claims().cloned().unwrap_or_else(|| begin(app));
+    identify(&mut claims, user, app.groups().names_of(&user.groups));
+    claims.reissue(app.now(), app.life());
+    issue(app, claims)
+}
+
+/// The user's open sessions, the newest first, without those that are over.
+///
+/// # Errors
+/// `Unavailable` when the store failed.
+pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error> {
+    let mut sessions = app.store().sessions(user).await.map_err(unavailable)?;
+    let now = app.now();
+    sessions.retain(|session| session.ends > now);
+    Ok(sessions)
+}
+
+/// Ends one of the user's open sessions.
+///
+/// # Errors
+/// `NotFound` when it is not one of the user's; `Unavailable` when this could not be made durable.
+pub async fn end_one(app: &App, user: UserId, id: SessionId) -> Result<(), Error> {
+    let sessions = devices(app, user).await?;
+    let session = sessions.iter().find(|s| s.id == id).ok_or(Error::NotFound("session"))?;
+    let OpenSession { id, user, ends, .. } = *session;
+    let ended = Write::Revoke(Revocation::Session { id, until: ends });
+    app.commit(vec![ended, Write::CloseSession { user, id }]).await
+}
+
+/// Merges a patch into the session's data (RFC 7396): `null` removes a member, objects merge, all else replaces.
+pub fn merge(target: &mut Data, patch: Data) {
+    use serde_json::Value;
+    for (key, value) in patch {
+        match value {
+            Value::Null => drop(target.remove(&key)),
+            Value::Object(patch) => {
+                let slot = target.entry(key).or_insert_with(|| Value::Object(Data::new()));
+                if !slot.is_object() {
+                    *slot = Value::Object(Data::new());
+                }
+                if let Value::Object(slot) = slot {
+                    merge(slot, patch);
+                }
+            }
+            value => drop(target.insert(key, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::merge;
+
+    #[test]
+    fn a_merge_patch_does_what_rfc_7396_says() {
+        // The examples of the RFC's appendix A whose target and patch are objects.
+        let table = [
+            (json!({"a":"b"}), json!({"a":"c"}), json!({"a":"c"})),
+            (json!({"a":"b"}), json!({"b":"c"}), json!({"a":"b","b":"c"})),
+            (json!({"a":"b"}), json!({"a":null}), json!({})),
+            (json!({"a":"b","b":"c"}), json!({"a":null}), json!({"b":"c"})),
+            (json!({"a":["b"]}), json!({"a":"c"}), json!({"a":"c"})),
+            (json!({"a":"c"}), json!({"a":["b"]}), json!({"a":["b"]})),
+            (json!({"a":{"b":"c"}}), json!({"a":{"b":"d","c":null}}), json!({"a":{"b":"d"}})),
+            (json!({"a":[{"b":"c"}]}), json!({"a":[1]}), json!({"a":[1]})),
+            (json!({"e":null}), json!({"a":1}), json!({"e":null,"a":1})),
+            (json!({}), json!({"a":{"bb":{"ccc":null}}}), json!({"a":{"bb":{}}})),
+        ];
+        for (target, patch, expected) in table {
+            let (Value::Object(mut data), Value::Object(patch)) = (target, patch) else { panic!() };
+            merge(&mut data, patch);
+            assert_eq!(Value::Object(data), expected);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The store: what Signet needs kept, and the contract that every store fulfils.
+//!
+//! Owns the trait and its nouns. `store/embedded.rs` fulfils it on sled. Called by the rooms that change
+//! users, rights and sessions; never by a verified request.
+//!
+//! The contract:
+//! * `Ok` of [`Store::commit`] means that all of the writes are durable, and on any error none is visible.
+//! * No read shows what is not durable yet.
+//! * Absence is `None`; an error means that the store itself failed, or that a write's condition did not hold.
+//! * Time is an argument.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::claims::{GroupId, SessionId, UserId};
+use crate::rights::{Group, Permission, PermissionEntry};
+use crate::user::User;
+
+pub mod embedded;
+
+/// A store, shared.
+pub type SharedStore = Arc<dyn Store>;
+
+/// What a call of the store gives, later.
+pub type Reply<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// Why the store did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The record is not at the version that the write expects, or is gone.
+    #[error("changed in between")]
+    Changed,
+    /// Another record of the kind has the name.
+    #[error("the name of the {0} is taken")]
+    Taken(&'static str),
+    /// No active superuser would be left.
+    #[error("no active superuser would be left")]
+    LastSuperuser,
+    /// The store failed. Nothing was acknowledged; it is not ready until it has recovered.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A session that somebody opened by logging in, for "my devices".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSession {
+    /// The session.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// When the log-in was.
+    pub created: DateTime<Utc>,
+    /// When it ends in any case.
+    pub ends: DateTime<Utc>,
+    /// The address that the log-in came from.
+    pub address: String,
+    /// The client's own description of itself; at most 200 characters.
+    pub agent: String,
+}
+
+/// A durable record that something ended, kept until `until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// Every token of a session is dead.
+    Session {
+        /// The session.
+        id: SessionId,
+        /// No token of it can be valid from this instant on.
+        until: DateTime<Utc>,
+    },
+    /// Every token of the user with an older generation is dead, and with an older rights version is stale.
+    User {
+        /// The user.
+        id: UserId,
+        /// The lowest generation that lives.
+        generation: u64,
+        /// The lowest rights version that is fresh.
+        rights_version: u64,
+        /// No token that this covers can be valid from this instant on.
+        until: DateTime<Utc>,
+    },
+    /// Every token of an older epoch is dead. Kept for ever.
+    Epoch(u64),
+}
+
+/// One write of a commit. `was` is the version that the record must have; the new one is one more, whatever
+/// the record says.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// A new user. `Taken` when the name's key is in use; `Changed` when one of the groups or permissions is gone.
+    CreateUser(Box<User>),
+    /// Another state of a user. `Changed` when the version differs, or when a group or permission that is new
+    /// to the user is gone; `Taken` when the new name's key is in use.
+    /// The time of the latest log-in stays as it is.
+    ChangeUser {
+        /// The new state.
+        user: Box<User>,
+        /// The version that it was made from.
+        was: u64,
+    },
+    /// No such user any more, nor the user's open sessions.
+    DeleteUser {
+        /// The user.
+        id: UserId,
+        /// The version at which the decision was taken.
+        was: u64,
+    },
+    /// A log-in: records the session and the time. `Changed` unless the user is active and at `generation`.
+    OpenSession {
+        /// The session.
+        session: OpenSession,
+        /// The user's generation when the password was judged.
+        generation: u64,
+    },
+    /// The session is not open any more. Does nothing when it was not.
+    CloseSession {
+        /// Whose it is.
+        user: UserId,
+        /// The session.
+        id: SessionId,
+    },
+    /// None of the user's sessions is open any more, but the one to keep.
+    CloseSessions {
+        /// Whose they are.
+        user: UserId,
+        /// The one that stays.
+        keep: Option<SessionId>,
+    },
+    /// A new group. `Taken` when the name is in use.
+    CreateGroup(Group),
+    /// Another state of a group. `Changed` when the version differs, when a permission is gone, or when the name
+    /// is another one and the commit does not change every member before.
+    ChangeGroup {
+        /// The new state.
+        group: Group,
+        /// The version that it was made from.
+        was: u64,
+    },
+    /// No such group any more. `Changed` when the version differs, or when it still has members.
+    DeleteGroup {
+        /// The group.
+        id: GroupId,
+        /// The version at which the decision was taken.
+        was: u64,
+    },
+    /// A new permission. `Taken` when the name is in use.
+    CreatePermission(PermissionEntry),
+    /// Another description of a permission.
+    ChangePermission {
+        /// The new state.
+        permission: PermissionEntry,
+        /// The version that it was made from.
+        was: u64,
+    },
+    /// No such permission any more. `Changed` when the version differs, or when a user or group still has it.
+    DeletePermission {
+        /// The permission.
+        name: Permission,
+        /// The version at which the decision was taken.
+        was: u64,
+    },
+    /// Something ended.
+    Revoke(Revocation),
+    /// Drops revocations and open sessions that ended before the instant.
+    Forget(DateTime<Utc>),
+}
+
+/// A page of a list, in the order of the key.
+#[derive(Debug, Clone, Default)]
+pub struct Slice {
+    /// Only what comes after this key.
+    pub after: Option<String>,
+    /// Only what contains this text, without regard to case.
+    pub search: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of a list, and the key to go on from.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// In order.
+    pub items: Vec<T>,
+    /// Present when there may be more.
+    pub next: Option<String>,
+}
+
+/// What a node holds in memory.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// All that is revoked.
+    pub revocations: Vec<Revocation>,
+    /// All groups.
+    pub groups: Vec<Group>,
+}
+
+/// Users, groups, permissions, open sessions and revocations, kept durably. See the module for the contract.
+pub trait Store: Send + Sync + 'static {
+    /// Applies all of the writes, or none.
+    fn commit(&self, writes: Vec<Write>) -> Reply<'_, ()>;
+    /// The user.
+    fn user(&self, id: UserId) -> Reply<'_, Option<User>>;
+    /// The user under the key of a name.
+    fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>>;
+    /// Users by the key of their name. The search looks at the name, the address and both person names.
+    fn users(&self, slice: Slice) -> Reply<'_, Page<User>>;
+    /// All members of a group.
+    fn members(&self, group: GroupId) -> Reply<'_, Vec<User>>;
+    /// All to whom a permission is granted directly.
+    fn holders<'a>(&'a self, permission: &'a Permission) -> Reply<'a, Vec<User>>;
+    /// The group.
+    fn group(&self, id: GroupId) -> Reply<'_, Option<Group>>;
+    /// Groups by name.
+    fn groups(&self, slice: Slice) -> Reply<'_, Page<Group>>;
+    /// The permission.
+    fn permission<'a>(&'a self, name: &'a Permission) -> Reply<'a, Option<PermissionEntry>>;
+    /// Permissions by name.
+    fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>>;
+    /// A user's open sessions, the newest first.
+    fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>>;
+    /// What every node holds in memory.
+    fn state(&self) -> Reply<'_, State>;
+    /// Raises the longest life of a session that any node was ever configured with to `seconds` at least,
+    /// and gives the result: revocations of users are kept for so long.
+    fn longest_life(&self, seconds: u32) -> Reply<'_, u32>;
+    /// Counts the times that the store was opened: when it has changed, [`Store::state`] has to be read again.
+    fn incarnation(&self) -> u64;
+    /// Whether reads and writes are accepted.
+    fn is_ready(&self) -> bool;
+}

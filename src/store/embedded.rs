@@ -1,0 +1,429 @@
+//! The embedded store: sled, in one process.
+//!
+//! Owns the folder. All writes go through one thread, which makes conditions easy (nobody else writes) and
+//! lets many waiting writers share one flush. An acknowledged write is flushed *and* synced: sled's own flush
+//! ends in `sync_file_range`, which survives a killed process but not a lost machine.
+//!
+//! A failed write or flush makes the store unready: every waiting writer is told, the database is closed and
+//! opened again until that succeeds. A store that does not open is never replaced by an empty one.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+
+use crate::claims::{GroupId, UserId};
+use crate::rights::{Group, Permission, PermissionEntry};
+use crate::store::{OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, Write};
+use crate::user::User;
+
+mod draft;
+mod layout;
+
+use draft::Draft;
+use layout::Key;
+
+/// How long the writer waits before it tries to open a failed store again.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
+
+/// Writers that share one flush, at the most.
+const GROUP_MAX: usize = 1024;
+
+/// The store in a folder. Dropping it ends the writer after the work that it already has.
+pub struct Embedded {
+    shared: Arc<Shared>,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    folder: PathBuf,
+    /// `None` while the store is failed.
+    tree: RwLock<Option<sled::Tree>>,
+    /// Counts batches handed to sled; raised before, so that whoever sees a batch's effect sees its number.
+    applied: AtomicU64,
+    /// The newest batch known to be on disk.
+    durable: AtomicU64,
+    /// Counts the times that the store was opened.
+    incarnation: AtomicU64,
+}
+
+enum Job {
+    Commit(Vec<Write>, oneshot::Sender<Result<(), StoreError>>),
+    RaiseLife(u32, oneshot::Sender<Result<u32, StoreError>>),
+    /// Answered when everything before it is durable.
+    Settle(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// Why a store could not be opened: what, why, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotOpen(String);
+
+struct Database {
+    tree: sled::Tree,
+    file: File,
+    /// Holds the folder's lock.
+    _db: sled::Db,
+}
+
+fn open(folder: &Path) -> Result<Database, CannotOpen> {
+    let say = |what: &str, mend: &str| CannotOpen(format!("the store in {}: {what}; {mend}", folder.display()));
+    let mark = folder.join("signet-store");
+    let known = mark.exists();
+    let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied && !known && !folder.join("db").exists() {
+        return Err(say("the folder holds other files and no store", "name an empty or a new folder with --data"));
+    }
+    let made = std::fs::create_dir_all(folder);
+    made.map_err(|e| say(&format!("cannot make the folder: {e}"), "name another one with --data"))?;
+    private(folder).map_err(|e| say(&format!("cannot protect the folder: {e}"), "own it"))?;
+    let db = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(64 << 20).open().map_err(
+        |e| match e {
+            sled::Error::Io(e) if e.to_string().contains("lock") => {
+                say("another process has it open", "stop that one, or name another folder with --data")
+            }
+            e => say(
+                &format!("it does not open: {e}"),
+                "keep a copy of the folder, then restore it from a backup; it is never replaced by an empty one",
+            ),
+        },
+    )?;
+    let file = File::options().write(true).open(folder.join("db"));
+    let file = file.map_err(|e| say(&format!("cannot open its file: {e}"), "check the disk"))?;
+    let tree = (*db).clone();
+    let format = tree.get(Key::format()).map_err(|e| say(&e.to_string(), "check the disk"))?;
+    match format.as_deref() {
+        Some(layout::FORMAT) => {}
+        Some(_) => {
+            return Err(say("it was written by another version of signet", "use that version, or export from it"));
+        }
+        None if known || !tree.is_empty() => {
+            return Err(say(
+                "it has lost its contents",
+                "restore the folder from a backup; it is never replaced by an empty one",
+            ));
+        }
+        None => {
+            let begun = tree
+                .insert(Key::format(), layout::FORMAT)
+                .and_then(|_| tree.flush())
+                .map_err(|e| e.to_string())
+                .and_then(|_| file.sync_all().map_err(|e| e.to_string()))
+                .and_then(|()| File::create(&mark).and_then(|m| m.sync_all()).map_err(|e| e.to_string()))
+                .and_then(|()| File::open(folder).and_then(|d| d.sync_all()).map_err(|e| e.to_string()));
+            begun.map_err(|e| say(&format!("cannot begin it: {e}"), "check the disk"))?;
+        }
+    }
+    Ok(Database { tree, file, _db: db })
+}
+
+fn private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+}
+
+impl Embedded {
+    /// The store in `folder`, which is made when it is missing.
+    ///
+    /// # Errors
+    /// When the store is in use, damaged, of another version, or the folder cannot be used.
+    pub fn open(folder: &Path) -> Result<Self, CannotOpen> {
+        let database = open(folder)?;
+        let shared = Arc::new(Shared {
+            folder: folder.to_owned(),
+            tree: RwLock::new(Some(database.tree.clone())),
+            applied: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
+            incarnation: AtomicU64::new(1),
+        });
+        let (jobs, queue) = mpsc::channel();
+        let writer = std::thread::Builder::new()
+            .name("signet-store".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || write(&shared, database, &queue)
+            })
+            .map_err(|e| CannotOpen(format!("cannot start the store's writer: {e}")))?;
+        Ok(Self { shared, jobs: Some(jobs), writer: Some(writer) })
+    }
+
+    fn send<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job) -> Reply<'_, T>
+    where
+        T: Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job(answer)).is_ok());
+        async move {
+            let gone = || StoreError::Failed("the store's writer has ended".to_owned());
+            if !sent {
+                return Err(gone());
+            }
+            answered.await.map_err(|_| gone())?
+        }
+        .boxed()
+    }
+
+    /// Reads off the async threads, and waits until what was read is durable.
+    fn read<T, F>(&self, read: F) -> Reply<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Draft) -> Result<T, StoreError> + Send + 'static,
+    {
+        async move {
+            let shared = Arc::clone(&self.shared);
+            let job = move || {
+                let tree = shared.tree.read().unwrap_or_else(PoisonError::into_inner).clone();
+                let tree = tree.ok_or_else(|| StoreError::Failed("the store is closed".to_owned()))?;
+                let found = read(&Draft::new(&tree))?;
+                Ok((found, shared.applied.load(Ordering::SeqCst)))
+            };
+            let (found, seen) = tokio::task::spawn_blocking(job)
+                .await
+                .map_err(|e| StoreError::Failed(format!("a read ended early: {e}")))??;
+            if self.shared.durable.load(Ordering::SeqCst) < seen {
+                self.send(Job::Settle).await?;
+            }
+            Ok(found)
+        }
+        .boxed()
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer had panicked");
+        }
+    }
+}
+
+/// The writer's life: takes jobs, applies them one after the other, makes them durable together, answers.
+fn write(shared: &Shared, mut database: Database, queue: &mpsc::Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        let jobs = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1));
+        let Err(failure) = write_group(shared, &database, jobs.collect()) else {
+            continue;
+        };
+        tracing::error!(%failure, "the store failed; it will be opened again");
+        *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = None;
+        drop(database);
+        database = loop {
+            match open(&shared.folder) {
+                Ok(database) => break database,
+                Err(why) => tracing::error!(%why, "the store does not open"),
+            }
+            let pause = std::time::Instant::now();
+            while let Some(left) = REOPEN_EVERY.checked_sub(pause.elapsed()) {
+                match queue.recv_timeout(left) {
+                    Ok(job) => refuse(job, &failure),
+                    Err(mpsc::RecvTimeoutError::Timeout) => break,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        };
+        *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = Some(database.tree.clone());
+        shared.durable.store(shared.applied.load(Ordering::SeqCst), Ordering::SeqCst);
+        shared.incarnation.fetch_add(1, Ordering::SeqCst);
+        tracing::info!("the store is open again");
+    }
+}
+
+fn refuse(job: Job, failure: &StoreError) {
+    // A caller that has gone away needs no answer.
+    match job {
+        Job::Commit(_, answer) | Job::Settle(answer) => drop(answer.send(Err(failure.clone()))),
+        Job::RaiseLife(_, answer) => drop(answer.send(Err(failure.clone()))),
+    }
+}
+
+/// What a job is told once everything is durable.
+type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>)>;
+
+fn write_group(shared: &Shared, database: &Database, jobs: Vec<Job>) -> Result<(), StoreError> {
+    let mut waiting: Vec<Acknowledge> = Vec::with_capacity(jobs.len());
+    let mut failure = None;
+    let mut dirty = false;
+    for job in jobs {
+        if let Some(failure) = &failure {
+            refuse(job, failure);
+            continue;
+        }
+        let (verdict, acknowledge): (_, Acknowledge) = match job {
+            Job::Commit(writes, answer) => {
+                let verdict = Draft::of(&database.tree, writes);
+                (verdict, Box::new(|verdict| drop(answer.send(verdict))))
+            }
+            Job::RaiseLife(seconds, answer) => {
+                let raised = Draft::raising_life(&database.tree, seconds);
+                let life = raised.as_ref().map_or(seconds, |(life, _)| *life);
+                let tell = move |verdict: Result<(), StoreError>| drop(answer.send(verdict.map(|()| life)));
+                (raised.map(|(_, draft)| draft), Box::new(tell))
+            }
+            Job::Settle(answer) => (Ok(Draft::new(&database.tree)), Box::new(|verdict| drop(answer.send(verdict)))),
+        };
+        let applied = verdict.and_then(|draft| {
+            let Some(batch) = draft.into_batch() else { return Ok(()) };
+            shared.applied.fetch_add(1, Ordering::SeqCst);
+            dirty = true;
+            database.tree.apply_batch(batch).map_err(|e| failed(&e))
+        });
+        match applied {
+            Err(e @ StoreError::Failed(_)) => {
+                acknowledge(Err(e.clone()));
+                failure = Some(e);
+            }
+            // A refusal may rest on a write of this very group, so it too waits for the flush.
+            verdict => waiting.push(Box::new(move |flushed| acknowledge(flushed.and(verdict)))),
+        }
+    }
+    let flushed = match failure {
+        Some(failure) => Err(failure),
+        None if dirty || shared.durable.load(Ordering::SeqCst) < shared.applied.load(Ordering::SeqCst) => {
+            let flushed = database.tree.flush().map_err(|e| failed(&e));
+            flushed.and_then(|_| database.file.sync_data().map_err(|e| failed(&e)))
+        }
+        None => Ok(()),
+    };
+    if flushed.is_ok() {
+        shared.durable.store(shared.applied.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+    for acknowledge in waiting {
+        acknowledge(flushed.clone());
+    }
+    flushed
+}
+
+fn failed(error: &dyn std::error::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+impl Store for Embedded {
+    fn commit(&self, writes: Vec<Write>) -> Reply<'_, ()> {
+        self.send(|answer| Job::Commit(writes, answer))
+    }
+
+    fn user(&self, id: UserId) -> Reply<'_, Option<User>> {
+        self.read(move |draft| draft.user(id))
+    }
+
+    fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>> {
+        let key = key.to_owned();
+        self.read(move |draft| match draft.id_under(&Key::user_name(&key))? {
+            Some(id) => draft.user(UserId::from_bytes(id)),
+            None => Ok(None),
+        })
+    }
+
+    fn users(&self, slice: Slice) -> Reply<'_, Page<User>> {
+        self.read(move |draft| {
+            let wanted = |user: &User, text: &str| {
+                [user.username.as_str(), &user.email, &user.first_name, &user.last_name]
+                    .iter()
+                    .any(|field| field.to_lowercase().contains(text))
+            };
+            let load = |id: &[u8]| match <[u8; 16]>::try_from(id) {
+                Ok(id) => draft.user(UserId::from_bytes(id)),
+                Err(_) => Err(StoreError::Failed("a user's key is damaged".to_owned())),
+            };
+            draft.page(&Key::user_name(""), &slice, load, wanted)
+        })
+    }
+
+    fn members(&self, group: GroupId) -> Reply<'_, Vec<User>> {
+        self.read(move |draft| draft.users_under(&Key::members(group)))
+    }
+
+    fn holders<'a>(&'a self, permission: &'a Permission) -> Reply<'a, Vec<User>> {
+        let prefix = Key::holders(permission);
+        self.read(move |draft| draft.users_under(&prefix))
+    }
+
+    fn group(&self, id: GroupId) -> Reply<'_, Option<Group>> {
+        self.read(move |draft| draft.json(&Key::group(id)))
+    }
+
+    fn groups(&self, slice: Slice) -> Reply<'_, Page<Group>> {
+        self.read(move |draft| {
+            let load = |id: &[u8]| match <[u8; 16]>::try_from(id) {
+                Ok(id) => draft.json(&Key::group(GroupId::from_bytes(id))),
+                Err(_) => Err(StoreError::Failed("a group's key is damaged".to_owned())),
+            };
+            let wanted = |group: &Group, text: &str| group.name.to_lowercase().contains(text);
+            draft.page(&Key::group_name(""), &slice, load, wanted)
+        })
+    }
+
+    fn permission<'a>(&'a self, name: &'a Permission) -> Reply<'a, Option<PermissionEntry>> {
+        let key = Key::permission(name.as_str());
+        self.read(move |draft| draft.json(&key))
+    }
+
+    fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>> {
+        self.read(move |draft| {
+            let load = |record: &[u8]| layout::from_json(record).map(Some);
+            let wanted = |entry: &PermissionEntry, text: &str| {
+                entry.name.as_str().to_lowercase().contains(text) || entry.description.to_lowercase().contains(text)
+            };
+            draft.page(&Key::permission(""), &slice, load, wanted)
+        })
+    }
+
+    fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {
+        self.read(move |draft| {
+            let mut sessions: Vec<OpenSession> = draft.all(&Key::sessions(user))?;
+            sessions.sort_by_key(|s| std::cmp::Reverse((s.created, s.id)));
+            Ok(sessions)
+        })
+    }
+
+    fn state(&self) -> Reply<'_, State> {
+        self.read(|draft| Ok(State { revocations: draft.revocations()?, groups: draft.all(&Key::groups())? }))
+    }
+
+    fn longest_life(&self, seconds: u32) -> Reply<'_, u32> {
+        self.send(|answer| Job::RaiseLife(seconds, answer))
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.shared.incarnation.load(Ordering::SeqCst)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.shared.tree.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+/// Whether a record that ends at `until` may be forgotten at `now`.
+fn over(until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    until <= now
+}
+
+/// The revocation that covers all that both cover.
+fn merged(old: Option<Revocation>, new: Revocation) -> Revocation {
+    match (old, new) {
+        (Some(Revocation::Session { until: old, .. }), Revocation::Session { id, until }) => {
+            Revocation::Session { id, until: until.max(old) }
+        }
+        (
+            Some(Revocation::User { generation: g, rights_version: r, until: old, .. }),
+            Revocation::User { id, generation, rights_version, until },
+        ) => Revocation::User {
+            id,
+            generation: generation.max(g),
+            rights_version: rights_version.max(r),
+            until: until.max(old),
+        },
+        (Some(Revocation::Epoch(old)), Revocation::Epoch(new)) => Revocation::Epoch(new.max(old)),
+        (_, new) => new,
+    }
+}

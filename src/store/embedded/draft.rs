@@ -1,0 +1,375 @@
+//! A commit in the making: what the writes of one commit change, seen over the tree as it stands.
+//!
+//! Only the writer makes drafts with changes, so nothing can move underneath one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sled::Tree;
+
+use super::layout::{self, Key, from_json, to_json};
+use super::{failed, merged, over};
+use crate::claims::UserId;
+use crate::rights::{Group, PermissionEntry};
+use crate::store::{OpenSession, Page, Revocation, Slice, StoreError, Write};
+use crate::user::User;
+
+/// Most records that one page of a search looks at before it stops and says where to go on.
+const SEARCH_MAX: usize = 20_000;
+
+pub(super) struct Draft<'a> {
+    tree: &'a Tree,
+    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+type Outcome<T> = Result<T, StoreError>;
+
+impl<'a> Draft<'a> {
+    /// No change yet.
+    pub(super) fn new(tree: &'a Tree) -> Self {
+        Self { tree, changes: BTreeMap::new() }
+    }
+
+    /// What `writes` change together.
+    pub(super) fn of(tree: &'a Tree, writes: Vec<Write>) -> Outcome<Self> {
+        let mut draft = Self::new(tree);
+        let superusers = draft.superusers()?;
+        for write in writes {
+            draft.write(write)?;
+        }
+        if superusers > 0 && draft.superusers()? == 0 {
+            return Err(StoreError::LastSuperuser);
+        }
+        Ok(draft)
+    }
+
+    /// The longest life of a session, raised to `seconds`.
+    pub(super) fn raising_life(tree: &'a Tree, seconds: u32) -> Outcome<(u32, Self)> {
+        let mut draft = Self::new(tree);
+        let known = draft.get(&Key::longest_life())?;
+        let known = known.and_then(|v| v.try_into().ok()).map_or(0, u32::from_be_bytes);
+        if seconds > known {
+            draft.put(Key::longest_life(), seconds.to_be_bytes().to_vec());
+        }
+        Ok((known.max(seconds), draft))
+    }
+
+    /// The changes as one atomic batch; `None` when there are none.
+    pub(super) fn into_batch(self) -> Option<sled::Batch> {
+        if self.changes.is_empty() {
+            return None;
+        }
+        let mut batch = sled::Batch::default();
+        for (key, value) in self.changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        Some(batch)
+    }
+
+    fn get(&self, key: &[u8]) -> Outcome<Option<Vec<u8>>> {
+        match self.changes.get(key) {
+            Some(change) => Ok(change.clone()),
+            None => Ok(self.tree.get(key).map_err(|e| failed(&e))?.map(|v| v.to_vec())),
+        }
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.changes.insert(key, Some(value));
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.changes.insert(key, None);
+    }
+
+    /// Everything under a prefix, in order, the changes included.
+    fn scan(&self, prefix: &[u8]) -> Outcome<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let mut found = BTreeMap::new();
+        for entry in self.tree.scan_prefix(prefix) {
+            let (key, value) = entry.map_err(|e| failed(&e))?;
+            found.insert(key.to_vec(), value.to_vec());
+        }
+        for (key, value) in self.changes.range(prefix.to_vec()..) {
+            if !key.starts_with(prefix) {
+                break;
+            }
+            match value {
+                Some(value) => found.insert(key.clone(), value.clone()),
+                None => found.remove(key),
+            };
+        }
+        Ok(found)
+    }
+
+    pub(super) fn json<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Outcome<Option<T>> {
+        self.get(key)?.map(|record| from_json(&record)).transpose()
+    }
+
+    pub(super) fn all<T: serde::de::DeserializeOwned>(&self, prefix: &[u8]) -> Outcome<Vec<T>> {
+        self.scan(prefix)?.values().map(|record| from_json(record)).collect()
+    }
+
+    pub(super) fn user(&self, id: UserId) -> Outcome<Option<User>> {
+        self.json(&Key::user(id))
+    }
+
+    pub(super) fn id_under(&self, key: &[u8]) -> Outcome<Option<[u8; 16]>> {
+        let damaged = |_| StoreError::Failed("an index is damaged".to_owned());
+        self.get(key)?.map(|id| id.try_into().map_err(damaged)).transpose()
+    }
+
+    /// The users whose ids end the keys under a prefix.
+    pub(super) fn users_under(&self, prefix: &[u8]) -> Outcome<Vec<User>> {
+        let keys = self.scan(prefix)?;
+        let ids = keys.keys().filter_map(|key| <[u8; 16]>::try_from(&key[prefix.len()..]).ok());
+        ids.filter_map(|id| self.user(UserId::from_bytes(id)).transpose()).collect()
+    }
+
+    pub(super) fn revocations(&self) -> Outcome<Vec<Revocation>> {
+        let entries = self.tree.scan_prefix(Key::revocations());
+        let parse = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, value) = entry.map_err(|e| failed(&e))?;
+            layout::revocation(&key, &value)
+        };
+        entries.map(parse).collect()
+    }
+
+    fn superusers(&self) -> Outcome<usize> {
+        Ok(self.scan(&Key::superusers())?.len())
+    }
+
+    /// A page of what lies under a prefix. `load` turns a value into a record, `wanted` judges it for a search.
+    pub(super) fn page<T>(
+        &self,
+        prefix: &[u8],
+        slice: &Slice,
+        load: impl Fn(&[u8]) -> Outcome<Option<T>>,
+        wanted: impl Fn(&T, &str) -> bool,
+    ) -> Outcome<Page<T>> {
+        let search = slice.search.as_ref().map(|text| text.to_lowercase());
+        let mut from = prefix.to_vec();
+        if let Some(after) = &slice.after {
+            from.extend_from_slice(after.as_bytes());
+            from.push(0);
+        }
+        let mut items = Vec::new();
+        let mut last = None;
+        for (looked_at, entry) in self.tree.range(from..).enumerate() {
+            let (key, value) = entry.map_err(|e| failed(&e))?;
+            let Some(name) = key.strip_prefix(prefix) else { break };
+            if items.len() == slice.limit || looked_at == SEARCH_MAX {
+                return Ok(Page { items, next: last });
+            }
+            last = Some(String::from_utf8_lossy(name).into_owned());
+            if let Some(item) = load(&value)?
+                && search.as_ref().is_none_or(|text| wanted(&item, text))
+            {
+                items.push(item);
+            }
+        }
+        Ok(Page { items, next: None })
+    }
+
+    fn write(&mut self, write: Write) -> Outcome<()> {
+        match write {
+            Write::CreateUser(user) => {
+                if self.user(user.id)?.is_some() {
+                    return Err(StoreError::Changed);
+                }
+                self.store_user(None, &user)
+            }
+            Write::ChangeUser { mut user, was } => {
+                let old = self.user_at(user.id, was)?;
+                user.last_login = old.last_login;
+                user.version = was + 1;
+                self.store_user(Some(&old), &user)
+            }
+            Write::DeleteUser { id, was } => {
+                let old = self.user_at(id, was)?;
+                self.unindex(&old);
+                self.remove(Key::user(id));
+                for key in self.scan(&Key::sessions(id))?.into_keys() {
+                    self.remove(key);
+                }
+                Ok(())
+            }
+            Write::OpenSession { session, generation } => {
+                let mut user = self.user(session.user)?.ok_or(StoreError::Changed)?;
+                if !user.is_active || user.generation != generation {
+                    return Err(StoreError::Changed);
+                }
+                user.last_login = Some(session.created);
+                self.put(Key::user(user.id), to_json(&user)?);
+                self.put(Key::session(session.user, session.id), to_json(&session)?);
+                Ok(())
+            }
+            Write::CloseSession { user, id } => {
+                self.remove(Key::session(user, id));
+                Ok(())
+            }
+            Write::CloseSessions { user, keep } => {
+                let kept = keep.map(|id| Key::session(user, id));
+                for key in self.scan(&Key::sessions(user))?.into_keys() {
+                    if kept.as_ref() != Some(&key) {
+                        self.remove(key);
+                    }
+                }
+                Ok(())
+            }
+            Write::CreateGroup(group) => self.store_group(None, &group),
+            Write::ChangeGroup { mut group, was } => {
+                let old: Group = self.json(&Key::group(group.id))?.ok_or(StoreError::Changed)?;
+                at_version(old.version, was)?;
+                group.version = was + 1;
+                self.store_group(Some(&old), &group)
+            }
+            Write::DeleteGroup { id, was } => {
+                let old: Group = self.json(&Key::group(id))?.ok_or(StoreError::Changed)?;
+                at_version(old.version, was)?;
+                if !self.scan(&Key::members(id))?.is_empty() {
+                    return Err(StoreError::Changed);
+                }
+                self.remove(Key::group_name(&old.name));
+                self.remove(Key::group(id));
+                Ok(())
+            }
+            Write::CreatePermission(permission) => {
+                let key = Key::permission(permission.name.as_str());
+                if self.get(&key)?.is_some() {
+                    return Err(StoreError::Taken("permission"));
+                }
+                self.put(key, to_json(&permission)?);
+                Ok(())
+            }
+            Write::ChangePermission { mut permission, was } => {
+                let key = Key::permission(permission.name.as_str());
+                let old: PermissionEntry = self.json(&key)?.ok_or(StoreError::Changed)?;
+                at_version(old.version, was)?;
+                permission.version = was + 1;
+                self.put(key, to_json(&permission)?);
+                Ok(())
+            }
+            Write::DeletePermission { name, was } => {
+                let key = Key::permission(name.as_str());
+                let old: PermissionEntry = self.json(&key)?.ok_or(StoreError::Changed)?;
+                at_version(old.version, was)?;
+                let groups: Vec<Group> = self.all(&Key::groups())?;
+                let in_use = groups.iter().any(|group| group.permissions.contains(&name));
+                if in_use || !self.scan(&Key::holders(&name))?.is_empty() {
+                    return Err(StoreError::Changed);
+                }
+                self.remove(key);
+                Ok(())
+            }
+            Write::Revoke(revocation) => {
+                let key = Key::revocation(&revocation);
+                let old = self.get(&key)?.map(|value| layout::revocation(&key, &value)).transpose()?;
+                self.put(key, layout::revocation_value(&merged(old, revocation)));
+                Ok(())
+            }
+            Write::Forget(now) => self.forget(now),
+        }
+    }
+
+    fn user_at(&self, id: UserId, was: u64) -> Outcome<User> {
+        let old = self.user(id)?.ok_or(StoreError::Changed)?;
+        at_version(old.version, was)?;
+        Ok(old)
+    }
+
+    /// Replaces `old` by `new`, with all the keys under which a user is found.
+    fn store_user(&mut self, old: Option<&User>, new: &User) -> Outcome<()> {
+        for group in &new.groups {
+            if old.is_none_or(|old| !old.groups.contains(group)) {
+                self.must_be_there(&Key::group(*group))?;
+            }
+        }
+        for permission in &new.permissions {
+            if old.is_none_or(|old| !old.permissions.contains(permission)) {
+                self.must_be_there(&Key::permission(permission.as_str()))?;
+            }
+        }
+        if let Some(old) = old {
+            self.unindex(old);
+        }
+        let name = Key::user_name(&new.username.key());
+        if self.get(&name)?.is_some() {
+            return Err(StoreError::Taken("user"));
+        }
+        self.put(name, new.id.bytes().to_vec());
+        for group in &new.groups {
+            self.put(Key::member(*group, new.id), Vec::new());
+        }
+        for permission in &new.permissions {
+            self.put(Key::holder(permission, new.id), Vec::new());
+        }
+        if new.is_active && new.is_superuser {
+            self.put(Key::superuser(new.id), Vec::new());
+        }
+        self.put(Key::user(new.id), to_json(new)?);
+        Ok(())
+    }
+
+    fn must_be_there(&self, key: &[u8]) -> Outcome<()> {
+        self.get(key)?.map(drop).ok_or(StoreError::Changed)
+    }
+
+    fn unindex(&mut self, old: &User) {
+        self.remove(Key::user_name(&old.username.key()));
+        for group in &old.groups {
+            self.remove(Key::member(*group, old.id));
+        }
+        for permission in &old.permissions {
+            self.remove(Key::holder(permission, old.id));
+        }
+        self.remove(Key::superuser(old.id));
+    }
+
+    fn store_group(&mut self, old: Option<&Group>, new: &Group) -> Outcome<()> {
+        for permission in &new.permissions {
+            self.must_be_there(&Key::permission(permission.as_str()))?;
+        }
+        if let Some(old) = old {
+            let prefix = Key::members(new.id);
+            let changed = |member: &Vec<u8>| {
+                let user = [b"u/", &member[prefix.len()..]].concat();
+                self.changes.contains_key(&user)
+            };
+            if old.name != new.name && !self.scan(&prefix)?.keys().all(changed) {
+                return Err(StoreError::Changed);
+            }
+            self.remove(Key::group_name(&old.name));
+        }
+        let name = Key::group_name(&new.name);
+        if self.get(&name)?.is_some() {
+            return Err(StoreError::Taken("group"));
+        }
+        self.put(name, new.id.bytes().to_vec());
+        self.put(Key::group(new.id), to_json(new)?);
+        Ok(())
+    }
+
+    fn forget(&mut self, now: DateTime<Utc>) -> Outcome<()> {
+        for (key, value) in self.scan(&Key::revocations())? {
+            match layout::revocation(&key, &value)? {
+                Revocation::Session { until, .. } | Revocation::User { until, .. } if over(until, now) => {
+                    self.remove(key);
+                }
+                _ => {}
+            }
+        }
+        for (key, value) in self.scan(&Key::all_sessions())? {
+            let session: OpenSession = from_json(&value)?;
+            if over(session.ends, now) {
+                self.remove(key);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at_version(found: u64, was: u64) -> Outcome<()> {
+    if found == was { Ok(()) } else { Err(StoreError::Changed) }
+}

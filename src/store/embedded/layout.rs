@@ -1,0 +1,135 @@
+//! How records lie in the embedded store: one ordered space of keys, told apart by their first bytes.
+//!
+//! This layout is a promise to every store already on somebody's disk: a change of it is a new [`FORMAT`].
+
+use chrono::{DateTime, Utc};
+
+use crate::claims::{GroupId, SessionId, UserId, instant};
+use crate::rights::Permission;
+use crate::store::{Revocation, StoreError};
+
+/// The version of this layout.
+pub(super) const FORMAT: &[u8] = b"signet 1";
+
+/// Builds keys.
+pub(super) struct Key;
+
+fn join(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+impl Key {
+    pub(super) fn format() -> Vec<u8> {
+        b"m/format".to_vec()
+    }
+    pub(super) fn longest_life() -> Vec<u8> {
+        b"m/life".to_vec()
+    }
+    pub(super) fn user(id: UserId) -> Vec<u8> {
+        join(&[b"u/", id.bytes()])
+    }
+    /// The name's key → the user's id.
+    pub(super) fn user_name(key: &str) -> Vec<u8> {
+        join(&[b"n/", key.as_bytes()])
+    }
+    /// Present for every active superuser.
+    pub(super) fn superusers() -> Vec<u8> {
+        b"x/s/".to_vec()
+    }
+    pub(super) fn superuser(id: UserId) -> Vec<u8> {
+        join(&[&Self::superusers(), id.bytes()])
+    }
+    pub(super) fn groups() -> Vec<u8> {
+        b"g/".to_vec()
+    }
+    pub(super) fn group(id: GroupId) -> Vec<u8> {
+        join(&[&Self::groups(), id.bytes()])
+    }
+    /// The name → the group's id.
+    pub(super) fn group_name(name: &str) -> Vec<u8> {
+        join(&[b"h/", name.as_bytes()])
+    }
+    pub(super) fn members(group: GroupId) -> Vec<u8> {
+        join(&[b"x/g/", group.bytes()])
+    }
+    pub(super) fn member(group: GroupId, user: UserId) -> Vec<u8> {
+        join(&[&Self::members(group), user.bytes()])
+    }
+    pub(super) fn permission(name: &str) -> Vec<u8> {
+        join(&[b"p/", name.as_bytes()])
+    }
+    pub(super) fn holders(permission: &Permission) -> Vec<u8> {
+        // The zero byte ends the name, so that `a.b` does not find the holders of `a.bc`.
+        join(&[b"x/p/", permission.as_str().as_bytes(), &[0]])
+    }
+    pub(super) fn holder(permission: &Permission, user: UserId) -> Vec<u8> {
+        join(&[&Self::holders(permission), user.bytes()])
+    }
+    pub(super) fn all_sessions() -> Vec<u8> {
+        b"s/".to_vec()
+    }
+    pub(super) fn sessions(user: UserId) -> Vec<u8> {
+        join(&[&Self::all_sessions(), user.bytes()])
+    }
+    pub(super) fn session(user: UserId, id: SessionId) -> Vec<u8> {
+        join(&[&Self::sessions(user), id.bytes()])
+    }
+    pub(super) fn revocations() -> Vec<u8> {
+        b"r/".to_vec()
+    }
+    pub(super) fn revocation(of: &Revocation) -> Vec<u8> {
+        match of {
+            Revocation::Session { id, .. } => join(&[b"r/s/", id.bytes()]),
+            Revocation::User { id, .. } => join(&[b"r/u/", id.bytes()]),
+            Revocation::Epoch(_) => b"r/e/".to_vec(),
+        }
+    }
+}
+
+/// A record as JSON.
+pub(super) fn to_json<T: serde::Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(record).map_err(|e| StoreError::Failed(format!("a record cannot be written: {e}")))
+}
+
+/// A record from JSON.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(record: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(record).map_err(|e| StoreError::Failed(format!("a record is damaged: {e}")))
+}
+
+/// A revocation's value: big-endian numbers, its key says the rest.
+pub(super) fn revocation_value(of: &Revocation) -> Vec<u8> {
+    let seconds = |until: &DateTime<Utc>| until.timestamp().to_be_bytes();
+    match of {
+        Revocation::Session { until, .. } => seconds(until).to_vec(),
+        Revocation::User { generation, rights_version, until, .. } => {
+            join(&[&generation.to_be_bytes(), &rights_version.to_be_bytes(), &seconds(until)])
+        }
+        Revocation::Epoch(epoch) => epoch.to_be_bytes().to_vec(),
+    }
+}
+
+/// The revocation under a key.
+pub(super) fn revocation(key: &[u8], value: &[u8]) -> Result<Revocation, StoreError> {
+    parse_revocation(key, value).ok_or_else(|| StoreError::Failed("a revocation is damaged".to_owned()))
+}
+
+fn parse_revocation(key: &[u8], value: &[u8]) -> Option<Revocation> {
+    let (kind, id) = key.split_at_checked(4)?;
+    let id = || <[u8; 16]>::try_from(id).ok();
+    let mut words = value.chunks_exact(8).map(|w| w.try_into().unwrap_or_default());
+    let mut word = || words.next();
+    let found = match kind {
+        b"r/s/" => {
+            Revocation::Session { id: SessionId::from_bytes(id()?), until: instant(i64::from_be_bytes(word()?)) }
+        }
+        b"r/u/" => Revocation::User {
+            id: UserId::from_bytes(id()?),
+            generation: u64::from_be_bytes(word()?),
+            rights_version: u64::from_be_bytes(word()?),
+            until: instant(i64::from_be_bytes(word()?)),
+        },
+        b"r/e/" => Revocation::Epoch(u64::from_be_bytes(word()?)),
+        _ => return None,
+    };
+    (word().is_none() && value.len().is_multiple_of(8)).then_some(found)
+}

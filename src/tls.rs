@@ -1,0 +1,45 @@
+//! Encrypted connections: rustls, and a certificate for localhost for trying things out.
+
+use std::path::Path;
+
+use poem::listener::{
+    AcceptorExt as _, BoxAcceptor, IntoTlsConfigStream as _, RustlsCertificate, RustlsConfig, TcpAcceptor,
+};
+
+use crate::config::Tls;
+use crate::keys::place;
+
+/// What accepts connections for the listener.
+///
+/// With [`Tls::Dev`] the certificate lies in `tls/localhost.pem` in the folder of the keys, made once; clients
+/// that trust that file trust the server.
+///
+/// # Errors
+/// What is wrong with the certificate or its key, and how to mend it.
+pub fn acceptor(listener: tokio::net::TcpListener, tls: &Tls, keys: &Path) -> Result<BoxAcceptor, String> {
+    let plain = TcpAcceptor::from_tokio(listener).map_err(|e| e.to_string())?;
+    let (cert, key) = match tls {
+        Tls::Off => return Ok(plain.boxed()),
+        Tls::Dev => localhost(keys)?,
+        Tls::Files { cert, key } => (cert.clone(), key.0.clone()),
+    };
+    let config = RustlsConfig::new().fallback(RustlsCertificate::new().cert(cert).key(key));
+    let stream = config.into_stream();
+    let stream = stream.map_err(|e| format!("--tls: {e}; name a certificate chain and its key, both in PEM"))?;
+    Ok(plain.rustls(stream).boxed())
+}
+
+/// Certificate and key for localhost and 127.0.0.1, in PEM.
+fn localhost(keys: &Path) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let folder = keys.join("tls");
+    let (cert, key) = (folder.join("localhost.pem"), folder.join("localhost.key"));
+    let said = |e: std::io::Error| format!("{}: {e}; remove the folder to have it made anew", folder.display());
+    if !cert.exists() || !key.exists() {
+        std::fs::create_dir_all(&folder).map_err(said)?;
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        let made = rcgen::generate_simple_self_signed(names).map_err(|e| format!("--tls dev: {e}"))?;
+        place(&key, made.signing_key.serialize_pem().as_bytes(), 0o600).map_err(said)?;
+        place(&cert, made.cert.pem().as_bytes(), 0o644).map_err(said)?;
+    }
+    Ok((std::fs::read(&cert).map_err(said)?, std::fs::read(&key).map_err(said)?))
+}

@@ -1,0 +1,240 @@
+//! Tokens: claims in, signed text out, and back again.
+//!
+//! Owns what a token of a session must look like beyond its signature, and the memory of the tokens that
+//! verified, so that the signature is paid once per token and not once per request. `keys.rs` signs.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use chrono::{DateTime, Utc};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+
+use crate::claims::Claims;
+use crate::error::{Error, TokenFault};
+use crate::keys::{Keyring, Kind};
+
+/// Longest token that is looked at. No cookie that is issued is longer.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+
+/// Seconds by which another node's clock may be ahead of ours.
+const CLOCK_SKEW: i64 = 5;
+
+/// Memory that remembered tokens may take, in bytes of their text.
+const CACHE_BYTES: u64 = 32 << 20;
+
+/// A token that verified.
+#[derive(Debug)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// The issue that took its place, so that a client that keeps sending the old one costs no work each time.
+    successor: ArcSwapOption<Issue>,
+}
+
+/// A token of ours with its text.
+#[derive(Debug, Clone)]
+pub struct Issue {
+    /// The text, as it stands in the cookie. `None` when it would not fit, so that the claims live in memory only.
+    pub text: Option<Arc<str>>,
+    /// What it says.
+    pub verified: Arc<Verified>,
+}
+
+impl Verified {
+    /// Claims that are known to be right.
+    #[must_use]
+    pub fn new(claims: Claims) -> Arc<Self> {
+        Arc::new(Self { claims, successor: ArcSwapOption::empty() })
+    }
+
+    /// The issue that took the place of this one, if there was one.
+    #[must_use]
+    pub fn successor(&self) -> Option<Arc<Issue>> {
+        self.successor.load_full()
+    }
+
+    /// Remembers the issue that takes the place of this one.
+    pub fn succeeded_by(&self, issue: Issue) {
+        self.successor.store(Some(Arc::new(issue)));
+    }
+}
+
+/// Mints and verifies the tokens of one issuer for one audience.
+pub struct Tokens {
+    issuer: String,
+    audience: String,
+    keyring: ArcSwap<Keyring>,
+    verified: Cache<Box<str>, Arc<Verified>, ByTextLength>,
+}
+
+#[derive(Clone)]
+struct ByTextLength;
+
+impl Weighter<Box<str>, Arc<Verified>> for ByTextLength {
+    fn weight(&self, text: &Box<str>, _: &Arc<Verified>) -> u64 {
+        // The claims take about as much memory as the text that they were read from.
+        2 * text.len() as u64
+    }
+}
+
+/// What a signed preference cookie says. The name is a claim, so that one cannot stand in for another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CookieClaims {
+    iss: String,
+    aud: String,
+    /// The name that the cookie was set under.
+    pub name: String,
+    /// The value.
+    pub value: String,
+    iat: i64,
+    exp: i64,
+}
+
+impl Tokens {
+    /// With a keyring, for an issuer and an audience.
+    #[must_use]
+    pub fn new(issuer: &str, audience: &str, keyring: Keyring) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            keyring: ArcSwap::from_pointee(keyring),
+            verified: Cache::with_weighter(1024, CACHE_BYTES, ByTextLength),
+        }
+    }
+
+    /// The issuer of these tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The audience of these tokens.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// The keys in use.
+    #[must_use]
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.load_full()
+    }
+
+    /// Uses another keyring from now on. Tokens of keys that are gone verify no more.
+    pub fn replace_keyring(&self, keyring: Keyring) {
+        self.keyring.store(Arc::new(keyring));
+        self.verified.clear();
+    }
+
+    /// The text of a session's token.
+    ///
+    /// # Errors
+    /// `Internal` when the cryptographic library fails.
+    pub fn mint(&self, claims: &Claims) -> Result<String, Error> {
+        let payload = serde_json::to_vec(claims).map_err(|e| Error::Internal(e.to_string()))?;
+        self.keyring.load().sign(Kind::Session, &payload).map_err(Error::Internal)
+    }
+
+    /// Mints claims and remembers the token, which its client is about to send back.
+    ///
+    /// # Errors
+    /// As [`Tokens::mint`].
+    pub fn issue(&self, claims: Claims) -> Result<(String, Arc<Verified>), Error> {
+        let text = self.mint(&claims)?;
+        let verified = Verified::new(claims);
+        self.verified.insert(text.as_str().into(), Arc::clone(&verified));
+        Ok((text, verified))
+    }
+
+    /// What a session's token says, when it is ours, unharmed and within its time at `now`.
+    ///
+    /// # Errors
+    /// Why not, for the log. Whether it was revoked is not judged here.
+    pub fn verify(&self, text: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, TokenFault> {
+        if let Some(verified) = self.verified.get(text) {
+            in_time(&verified.claims, now)?;
+            return Ok(verified);
+        }
+        let verified = self.verify_anew(text, now)?;
+        self.verified.insert(text.into(), Arc::clone(&verified));
+        Ok(verified)
+    }
+
+    /// [`Tokens::verify`] without its memory: the price of the first sight of a token.
+    ///
+    /// # Errors
+    /// As [`Tokens::verify`].
+    pub fn verify_anew(&self, text: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, TokenFault> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return Err(TokenFault::TooLong);
+        }
+        let keyring = self.keyring.load();
+        let header = text.split('.').next().unwrap_or_default();
+        if !keyring.knows_header(Kind::Session, header) {
+            return Err(TokenFault::UnknownHeader);
+        }
+        let payload = keyring.verify(Kind::Session, text).ok_or(TokenFault::Unverified)?;
+        // A derived struct would also accept an array of its fields.
+        if payload.first() != Some(&b'{') {
+            return Err(TokenFault::Unverified);
+        }
+        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| TokenFault::Unverified)?;
+        if claims.iss != self.issuer || claims.aud != self.audience {
+            return Err(TokenFault::WrongAudience);
+        }
+        if claims.sub.is_some() != claims.preferred_username.is_some() {
+            return Err(TokenFault::Unverified);
+        }
+        in_time(&claims, now)?;
+        Ok(Verified::new(claims))
+    }
+
+    /// The text of a signed preference cookie that is valid for `seconds` from `now` on.
+    ///
+    /// # Errors
+    /// `Internal` when the cryptographic library fails.
+    pub fn mint_cookie(&self, name: &str, value: &str, now: DateTime<Utc>, seconds: u32) -> Result<String, Error> {
+        let claims = CookieClaims {
+            iss: self.issuer.clone(),
+            aud: self.cookie_audience(),
+            name: name.to_owned(),
+            value: value.to_owned(),
+            iat: now.timestamp(),
+            exp: now.timestamp() + i64::from(seconds),
+        };
+        let payload = serde_json::to_vec(&claims).map_err(|e| Error::Internal(e.to_string()))?;
+        self.keyring.load().sign(Kind::Cookie, &payload).map_err(Error::Internal)
+    }
+
+    /// The value of a signed preference cookie of that name, or `None` when it is not ours, not of that name,
+    /// or over.
+    #[must_use]
+    pub fn verify_cookie(&self, name: &str, text: &str, now: DateTime<Utc>) -> Option<String> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let payload = self.keyring.load().verify(Kind::Cookie, text)?;
+        if payload.first() != Some(&b'{') {
+            return None;
+        }
+        let claims: CookieClaims = serde_json::from_slice(&payload).ok()?;
+        let now = now.timestamp();
+        let ours = claims.iss == self.issuer && claims.aud == self.cookie_audience() && claims.name == name;
+        (ours && claims.iat <= now + CLOCK_SKEW && now < claims.exp).then_some(claims.value)
+    }
+
+    fn cookie_audience(&self) -> String {
+        format!("{}/cookies", self.audience)
+    }
+}
+
+/// Whether times belong together and `now` is within them (RFC 7519, sections 4.1.4 to 4.1.6; no leeway
+/// after `exp`).
+fn in_time(claims: &Claims, now: DateTime<Utc>) -> Result<(), TokenFault> {
+    let now = now.timestamp();
+    let ordered = claims.auth_time <= claims.iat && claims.iat <= claims.exp && claims.exp <= claims.end;
+    let begun = claims.nbf <= now + CLOCK_SKEW && claims.iat <= now + CLOCK_SKEW;
+    if ordered && begun && now < claims.exp { Ok(()) } else { Err(TokenFault::OutsideItsTime) }
+}
