@@ -124,21 +124,34 @@ impl Server {
         self.admin_password.as_ref()
     }
 
-    /// Serves until `stop` is done, then lets running requests finish.
+    /// Serves until `stop` is done, then lets running requests finish. SIGHUP reads the keys again.
     ///
     /// # Errors
     /// When connections can be accepted no more.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), CannotServe> {
-        let routes = crate::api::routes();
-        let endpoint = routes.with(Front::new(self.app.clone(), self.settings));
-        let tending = tokio::spawn(self.app.clone().tend());
         let reloading = tokio::spawn(reload_on_hangup(self.app.clone(), self.keys));
-        let server = poem::Server::new_with_acceptor(self.acceptor).idle_timeout(IDLE);
-        let served = server.run_with_graceful_shutdown(endpoint, stop, Some(DRAIN)).await;
-        tending.abort();
+        let served = serve(self.app, self.acceptor, self.settings, stop).await;
         reloading.abort();
-        served.map_err(cannot)
+        served
     }
+}
+
+/// Serves all of Signet's operations on the connections, until `stop` is done and running requests have finished.
+///
+/// # Errors
+/// When connections can be accepted no more.
+pub async fn serve(
+    app: App,
+    acceptor: BoxAcceptor,
+    settings: Settings,
+    stop: impl Future<Output = ()>,
+) -> Result<(), CannotServe> {
+    let tending = tokio::spawn(app.clone().tend());
+    let endpoint = crate::api::routes().with(Front::new(app, settings));
+    let server = poem::Server::new_with_acceptor(acceptor).idle_timeout(IDLE);
+    let served = server.run_with_graceful_shutdown(endpoint, stop, Some(DRAIN)).await;
+    tending.abort();
+    served.map_err(cannot)
 }
 
 /// The real clock, read nowhere else.

@@ -85,6 +85,9 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
     for response in responses.values_mut() {
         respell(response);
+        if response["description"] == "" {
+            response["description"] = json!("Done as asked.");
+        }
         if has_session || path.starts_with("/v1/cookies") && method != "get" {
             add_cookie(response);
         }

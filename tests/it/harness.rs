@@ -1,0 +1,487 @@
+//! Starts Signet on a free port, with a folder, keys and a clock of its own, and calls it.
+//!
+//! Every answer that a [`Client`] gets is held to the promises that all answers keep: security headers, problems
+//! of the one shape, cookies with every attribute. Tests say what is special.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
+use poem::listener::{AcceptorExt as _, TcpAcceptor};
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use signet::account;
+use signet::api::front::Settings;
+use signet::api::origin::Origins;
+use signet::api::problem::Code;
+use signet::app::{App, Parts};
+use signet::claims::{GroupId, Lifetime, UserId};
+use signet::keys::{self, Keyring};
+use signet::password::Cost;
+use signet::rights::{Group, Permission, PermissionEntry};
+use signet::store::embedded::Embedded;
+use signet::store::{OpenSession, Page, Reply, Slice, State, Store, Write};
+use signet::user::User;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+/// The password of `admin` and of every user that [`Server::user`] makes.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// The origin whose pages may call a test's server.
+pub(crate) const ORIGIN: &str = "https://app.example";
+
+/// A hash that costs nothing to speak of.
+const CHEAP: Cost = Cost { memory: 8, passes: 1, lanes: 1 };
+
+/// What a test can set before the start.
+pub(crate) struct Options {
+    pub(crate) life: Lifetime,
+    pub(crate) registration_open: bool,
+    pub(crate) hash_cost: Cost,
+    pub(crate) hash_workers: usize,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    /// A folder with `data` and `keys`, to go on from; a new one without.
+    pub(crate) folder: Option<TempDir>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
+            registration_open: true,
+            hash_cost: CHEAP,
+            hash_workers: 2,
+            issuer: "signet".to_owned(),
+            audience: "signet".to_owned(),
+            folder: None,
+        }
+    }
+}
+
+/// A running Signet.
+pub(crate) struct Server {
+    pub(crate) app: App,
+    pub(crate) base: String,
+    pub(crate) store: Arc<Counting>,
+    clock: Arc<AtomicI64>,
+    folder: Option<TempDir>,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<tokio::task::JoinHandle<()>>,
+    http: reqwest::Client,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub(crate) async fn start_with(options: Options) -> Self {
+        let folder = options.folder.unwrap_or_else(|| TempDir::new().unwrap());
+        let keys = folder.path().join("keys");
+        let clock = Arc::new(AtomicI64::new(0));
+        if !keys.exists() {
+            std::fs::create_dir(&keys).unwrap();
+            keys::generate(&keys, "eddsa", None, present(&clock)).unwrap();
+        }
+        let store = Embedded::open(&folder.path().join("data")).unwrap();
+        let store = Arc::new(Counting { inner: Arc::new(store), calls: AtomicUsize::new(0) });
+        let app = App::open(Parts {
+            store: Arc::clone(&store) as _,
+            keyring: Keyring::load(&keys).unwrap(),
+            issuer: options.issuer,
+            audience: options.audience,
+            life: options.life,
+            registration_open: options.registration_open,
+            hash_workers: options.hash_workers,
+            hash_cost: options.hash_cost,
+            clock: Arc::new({
+                let clock = Arc::clone(&clock);
+                move || present(&clock)
+            }),
+        })
+        .await
+        .unwrap();
+        account::first_superuser(&app, Some(PASSWORD)).await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let acceptor = TcpAcceptor::from_tokio(listener).unwrap().boxed();
+        let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: false };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = signet::server::serve(app.clone(), acceptor, settings, async {
+            stopped.await.ok();
+        });
+        let served = tokio::spawn(async { serving.await.unwrap() });
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { app, base, store, clock, folder: Some(folder), stop: Some(stop), served: Some(served), http }
+    }
+
+    /// Lets the server's clock run ahead by so many seconds.
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.clock.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// The present instant of the server's clock.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.app.now()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
+    /// Ends the server, and gives its folder to go on from.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        self.stop.take().unwrap().send(()).unwrap();
+        // Connections that are kept alive would make it wait.
+        self.http = reqwest::Client::new();
+        self.served.take().unwrap().await.unwrap();
+        let folder = self.folder.take().unwrap();
+        drop(self);
+        folder
+    }
+
+    /// Somebody without a cookie.
+    pub(crate) fn anonymous(&self) -> Client {
+        Client { http: self.http.clone(), base: self.base.clone(), cookie: None }
+    }
+
+    /// Somebody with this cookie.
+    pub(crate) fn with_cookie(&self, token: &str) -> Client {
+        Client { cookie: Some(token.to_owned()), ..self.anonymous() }
+    }
+
+    /// The superuser, logged in.
+    pub(crate) async fn admin(&self) -> Client {
+        self.log_in("admin").await
+    }
+
+    /// A known user, logged in anew.
+    pub(crate) async fn log_in(&self, username: &str) -> Client {
+        let mut client = self.anonymous();
+        client.post("/v1/login", json!({ "username": username, "password": PASSWORD })).await.is(StatusCode::OK);
+        client
+    }
+
+    /// A new user with these members, logged in; and the user's id.
+    pub(crate) async fn user(&self, username: &str, members: Value) -> (Client, String) {
+        let mut new = json!({ "username": username, "password": PASSWORD });
+        for (name, value) in members.as_object().unwrap() {
+            new[name] = value.clone();
+        }
+        let made = self.admin().await.post("/v1/users", new).await.is(StatusCode::CREATED);
+        (self.log_in(username).await, made.text("id"))
+    }
+
+    /// Adds permissions to the catalogue.
+    pub(crate) async fn permissions(&self, names: &[&str]) {
+        let mut admin = self.admin().await;
+        for name in names {
+            admin.post("/v1/permissions", json!({ "name": name })).await.is(StatusCode::CREATED);
+        }
+    }
+
+    /// Makes a group, and gives its id.
+    pub(crate) async fn group(&self, name: &str, permissions: &[&str]) -> String {
+        let new = json!({ "name": name, "permissions": permissions });
+        self.admin().await.post("/v1/groups", new).await.is(StatusCode::CREATED).text("id")
+    }
+}
+
+/// The real clock, run ahead by so many seconds.
+#[expect(clippy::disallowed_methods, reason = "a test's server runs on the real clock, run ahead at will")]
+fn present(ahead: &AtomicI64) -> DateTime<Utc> {
+    Utc::now() + TimeDelta::seconds(ahead.load(Ordering::SeqCst))
+}
+
+/// A caller that keeps the session's cookie itself.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    /// The session's token.
+    pub(crate) cookie: Option<String>,
+}
+
+impl Client {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.call(Method::GET, path, None, &[]).await
+    }
+
+    pub(crate) async fn delete(&mut self, path: &str) -> Answer {
+        self.call(Method::DELETE, path, None, &[]).await
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, Some(body), &[]).await
+    }
+
+    pub(crate) async fn put(&mut self, path: &str, body: Value) -> Answer {
+        self.call(Method::PUT, path, Some(body), &[]).await
+    }
+
+    pub(crate) async fn patch(&mut self, path: &str, body: Value) -> Answer {
+        self.call(Method::PATCH, path, Some(body), &[]).await
+    }
+
+    /// Any request. A body of null is none.
+    pub(crate) async fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let content =
+            body.filter(|body| !body.is_null()).map(|body| ("application/json", body.to_string().into_bytes()));
+        self.send(method, path, content, headers).await
+    }
+
+    /// Any request with any content.
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        content: Option<(&str, Vec<u8>)>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        if let Some((kind, content)) = content {
+            request = request.header("content-type", kind).body(content);
+        }
+        if let Some(token) = &self.cookie {
+            request = request.header("cookie", format!("__Host-signet={token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.unwrap().to_vec();
+        let answer = Answer { context: format!("{method} {path}"), status, headers, body };
+        answer.keeps_the_promises();
+        match answer.session_cookie().as_deref() {
+            Some("") => self.cookie = None,
+            Some(token) => self.cookie = Some(token.to_owned()),
+            None => {}
+        }
+        answer
+    }
+
+    /// Status of `GET /v1/me`: whether the cookie is somebody's.
+    pub(crate) async fn is_somebody(&mut self) -> bool {
+        match self.get("/v1/me").await.status {
+            StatusCode::OK => true,
+            StatusCode::UNAUTHORIZED => false,
+            status => panic!("GET /v1/me: {status}"),
+        }
+    }
+
+    /// Whether the session has the permission.
+    pub(crate) async fn may(&mut self, permission: &str) -> bool {
+        let asked = self.post("/v1/permissions/check", json!({ "permissions": [permission] })).await;
+        asked.is(StatusCode::OK).json()["all"].as_bool().unwrap()
+    }
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    context: String,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Goes on when the status is the expected one.
+    #[track_caller]
+    pub(crate) fn is(self, status: StatusCode) -> Self {
+        assert_eq!(self.status, status, "{}: {}", self.context, String::from_utf8_lossy(&self.body));
+        self
+    }
+
+    /// Goes on when it is a problem of this code.
+    #[track_caller]
+    pub(crate) fn is_problem(self, code: &str) -> Self {
+        assert!(self.status.as_u16() >= 400, "{}: {}", self.context, self.status);
+        assert_eq!(self.json()["code"], code, "{}: {}", self.context, String::from_utf8_lossy(&self.body));
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|e| panic!("{}: not JSON ({e}): {}", self.context, String::from_utf8_lossy(&self.body)))
+    }
+
+    /// A member that is a text.
+    #[track_caller]
+    pub(crate) fn text(&self, member: &str) -> String {
+        self.json()[member].as_str().unwrap_or_else(|| panic!("{}: no text {member}", self.context)).to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The codes of a problem's errors, with their fields.
+    #[track_caller]
+    pub(crate) fn errors(&self) -> Vec<(String, String)> {
+        let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        errors.iter().map(|error| (text(&error["field"]), text(&error["code"]))).collect()
+    }
+
+    /// All `Set-Cookie` lines.
+    pub(crate) fn set_cookies(&self) -> Vec<&str> {
+        self.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap()).collect()
+    }
+
+    /// The session's token that the answer sets; empty when it takes the cookie away.
+    pub(crate) fn session_cookie(&self) -> Option<String> {
+        let lines = self.set_cookies();
+        let mut ours = lines.iter().filter_map(|line| line.strip_prefix("__Host-signet="));
+        let token = ours.next()?.split(';').next().unwrap_or_default().to_owned();
+        assert!(ours.next().is_none(), "{}: two cookies of one name", self.context);
+        Some(token)
+    }
+
+    /// What holds for every answer.
+    #[track_caller]
+    fn keeps_the_promises(&self) {
+        let context = &self.context;
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            assert_eq!(self.header(name), Some(value), "{context}: {name}");
+        }
+        let policy = self.header("content-security-policy").unwrap_or_default();
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{context}: {policy}"
+        );
+        assert!(!policy.contains("unsafe"), "{context}: {policy}");
+        assert_eq!(self.header("access-control-allow-origin"), None, "{context}");
+        assert_eq!(self.header("server"), None, "{context}");
+        assert!(self.header("cache-control").is_some(), "{context}");
+        for line in self.set_cookies() {
+            assert!(line.starts_with("__Host-signet"), "{context}: {line}");
+            assert!(line.ends_with("; Path=/; HttpOnly; Secure; SameSite=Strict"), "{context}: {line}");
+            assert_eq!(line.contains("Max-Age="), line.contains("Expires="), "{context}: {line}");
+            assert!("Set-Cookie: ".len() + line.len() <= 4096, "{context}: {} bytes", line.len());
+            assert_eq!(self.header("cache-control"), Some("no-store"), "{context}");
+            assert_eq!(self.header("vary"), Some("Cookie"), "{context}");
+            assert!(self.status.is_success(), "{context}: {} with a cookie", self.status);
+        }
+        if self.status == StatusCode::NO_CONTENT {
+            assert!(self.body.is_empty() && self.header("content-type").is_none(), "{context}");
+        }
+        if self.status.as_u16() >= 400 && !context.starts_with("HEAD") {
+            self.is_a_whole_problem();
+        }
+    }
+
+    #[track_caller]
+    fn is_a_whole_problem(&self) {
+        let context = &self.context;
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{context}: {:?}", self.body);
+        let problem = self.json();
+        let code = problem["code"].as_str().unwrap();
+        let known = Code::ALL.iter().find(|known| known.name() == code).unwrap_or_else(|| panic!("{context}: {code}"));
+        assert_eq!(self.status.as_u16(), known.status().as_u16(), "{context}: {code}");
+        assert_eq!(problem["status"], self.status.as_u16(), "{context}");
+        assert_eq!(problem["type"], format!("/problems/{code}"), "{context}");
+        assert_eq!(problem["title"], known.title(), "{context}");
+        assert!(problem["detail"].is_string() && problem["request_id"].is_string(), "{context}: {problem}");
+        match self.status {
+            StatusCode::UNAUTHORIZED => assert!(self.header("www-authenticate").is_some(), "{context}"),
+            StatusCode::METHOD_NOT_ALLOWED => assert!(self.header("allow").is_some(), "{context}"),
+            StatusCode::SERVICE_UNAVAILABLE => assert!(self.header("retry-after").is_some(), "{context}"),
+            _ => {}
+        }
+    }
+}
+
+/// A store that counts its calls.
+pub(crate) struct Counting {
+    inner: Arc<dyn Store>,
+    calls: AtomicUsize,
+}
+
+impl Counting {
+    /// Calls so far.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn counted(&self) -> &dyn Store {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.inner.as_ref()
+    }
+}
+
+impl Store for Counting {
+    fn commit(&self, writes: Vec<Write>) -> Reply<'_, ()> {
+        self.counted().commit(writes)
+    }
+    fn user(&self, id: UserId) -> Reply<'_, Option<User>> {
+        self.counted().user(id)
+    }
+    fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>> {
+        self.counted().user_named(key)
+    }
+    fn users(&self, slice: Slice) -> Reply<'_, Page<User>> {
+        self.counted().users(slice)
+    }
+    fn members(&self, group: GroupId) -> Reply<'_, Vec<User>> {
+        self.counted().members(group)
+    }
+    fn holders<'a>(&'a self, permission: &'a Permission) -> Reply<'a, Vec<User>> {
+        self.counted().holders(permission)
+    }
+    fn group(&self, id: GroupId) -> Reply<'_, Option<Group>> {
+        self.counted().group(id)
+    }
+    fn groups(&self, slice: Slice) -> Reply<'_, Page<Group>> {
+        self.counted().groups(slice)
+    }
+    fn permission<'a>(&'a self, name: &'a Permission) -> Reply<'a, Option<PermissionEntry>> {
+        self.counted().permission(name)
+    }
+    fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>> {
+        self.counted().permissions(slice)
+    }
+    fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {
+        self.counted().sessions(user)
+    }
+    fn state(&self) -> Reply<'_, State> {
+        self.counted().state()
+    }
+    fn longest_life(&self, seconds: u32) -> Reply<'_, u32> {
+        self.counted().longest_life(seconds)
+    }
+    // Asked every second by the task that tends memory, never by a request.
+    fn incarnation(&self) -> u64 {
+        self.inner.incarnation()
+    }
+    fn is_ready(&self) -> bool {
+        self.inner.is_ready()
+    }
+}
+
+/// Runs `times` of a job at once, and gives what they come to.
+pub(crate) async fn at_once<T: Send + 'static>(times: usize, job: impl Fn(usize) -> BoxFuture<'static, T>) -> Vec<T> {
+    let running: Vec<_> = (0..times).map(|n| tokio::spawn(job(n))).collect();
+    let mut results = Vec::new();
+    for job in running {
+        results.push(job.await.unwrap());
+    }
+    results
+}

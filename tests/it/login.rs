@@ -1,0 +1,250 @@
+//! Registering and logging in.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::harness::{Options, PASSWORD, Server, at_once};
+
+#[tokio::test]
+async fn a_log_in_gives_a_user_and_a_session_and_its_cookie() {
+    let server = Server::start().await;
+    let mut client = server.anonymous();
+    let answer =
+        client.post("/v1/login", json!({ "username": "admin", "password": PASSWORD })).await.is(StatusCode::OK);
+    let body = answer.json();
+    assert_eq!(body["user"]["username"], "admin");
+    assert_eq!(body["user"]["is_superuser"], true);
+    assert!(body["user"].get("password").is_none());
+    assert!(body["user"]["last_login"].is_string());
+    assert_eq!(body["session"]["user"]["id"], body["user"]["id"]);
+    assert_eq!(body["session"]["data"], json!({}));
+    assert!(client.is_somebody().await);
+    // The token stands in the cookie and nowhere else.
+    let token = client.cookie.clone().unwrap();
+    assert!(!String::from_utf8(answer.body).unwrap().contains(&token[..20]));
+}
+
+#[tokio::test]
+async fn every_failed_log_in_looks_alike_and_sets_no_cookie() {
+    let server = Server::start().await;
+    let (_, id) = server.user("carol", json!({})).await;
+    server.admin().await.patch(&format!("/v1/users/{id}"), json!({ "is_active": false })).await.is(StatusCode::OK);
+    server.admin().await.post("/v1/users", json!({ "username": "dave" })).await.is(StatusCode::CREATED);
+    let long = "x".repeat(2000);
+    let mut seen = Vec::new();
+    for (username, password) in [
+        ("nobody", PASSWORD),
+        ("admin", "wrong password"),
+        ("ADMIN", PASSWORD),
+        ("carol", PASSWORD),
+        ("dave", "!"),
+        ("dave", ""),
+        ("admin", long.as_str()),
+        (long.as_str(), PASSWORD),
+        ("", ""),
+        ("a b", PASSWORD),
+    ] {
+        let mut client = server.anonymous();
+        let answer = client.post("/v1/login", json!({ "username": username, "password": password })).await;
+        let answer = answer.is(StatusCode::UNAUTHORIZED).is_problem("invalid_credentials");
+        assert!(answer.set_cookies().is_empty());
+        let mut body = answer.json();
+        body["request_id"] = json!(null);
+        let mut headers = answer.headers.clone();
+        headers.remove("date");
+        seen.push((body, headers));
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test]
+async fn a_log_in_takes_a_new_session_and_ends_the_one_before() {
+    let server = Server::start().await;
+    let mut client = server.anonymous();
+    client.put("/v1/session/data/cart", json!({ "value": [1, 2] })).await.is(StatusCode::OK);
+    let before = client.get("/v1/session").await.text("id");
+    let fixated = client.cookie.clone().unwrap();
+    let answer = client.post("/v1/login", json!({ "username": "admin", "password": PASSWORD })).await;
+    let session = answer.is(StatusCode::OK).json()["session"].clone();
+    assert_eq!(session["data"], json!({ "cart": [1, 2] }), "anonymous data is kept");
+    assert_ne!(session["id"], before.as_str(), "the session is another one");
+    let mut attacker = server.with_cookie(&fixated);
+    attacker.get("/v1/session").await.is(StatusCode::UNAUTHORIZED);
+
+    // Again as the same user: the data stays, the session is another one again.
+    let first = client.cookie.clone().unwrap();
+    let again = client.post("/v1/login", json!({ "username": "admin", "password": PASSWORD })).await.json();
+    assert_eq!(again["session"]["data"], json!({ "cart": [1, 2] }));
+    assert!(!server.with_cookie(&first).is_somebody().await);
+    assert_eq!(client.get("/v1/sessions").await.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn another_users_data_is_flushed_at_log_in() {
+    let server = Server::start().await;
+    server.user("erin", json!({})).await;
+    let mut client = server.admin().await;
+    client.put("/v1/session/data/secret", json!({ "value": "admin's" })).await.is(StatusCode::OK);
+    let before = client.cookie.clone().unwrap();
+    let answer = client.post("/v1/login", json!({ "username": "erin", "password": PASSWORD })).await.is(StatusCode::OK);
+    assert_eq!(answer.json()["session"]["data"], json!({}));
+    assert!(!server.with_cookie(&before).is_somebody().await);
+}
+
+#[tokio::test]
+async fn a_bad_cookie_does_not_hinder_a_log_in() {
+    let server = Server::start().await;
+    let mut client = server.with_cookie("not.a.token");
+    client.post("/v1/login", json!({ "username": "admin", "password": PASSWORD })).await.is(StatusCode::OK);
+    assert!(client.is_somebody().await);
+}
+
+#[tokio::test]
+async fn registering_makes_an_account_without_rights_and_logs_in() {
+    let server = Server::start().await;
+    let mut client = server.anonymous();
+    client.put("/v1/session/data/cart", json!({ "value": 1 })).await.is(StatusCode::OK);
+    let new = json!({ "username": "frank", "password": PASSWORD, "email": " F@Ex.COM " });
+    let body = client.post("/v1/register", new).await.is(StatusCode::CREATED).json();
+    assert_eq!(body["user"]["email"], "F@ex.com");
+    for flag in ["is_staff", "is_superuser"] {
+        assert_eq!(body["user"][flag], false);
+    }
+    assert_eq!(body["session"]["data"], json!({ "cart": 1 }));
+    assert!(client.is_somebody().await);
+}
+
+#[tokio::test]
+async fn a_name_is_unique_without_case_and_width_and_every_fault_is_told_at_once() {
+    let server = Server::start().await;
+    let mut client = server.anonymous();
+    for name in ["ADMIN", "\u{ff41}dmin"] {
+        let new = json!({ "username": name, "password": PASSWORD });
+        client.post("/v1/register", new).await.is(StatusCode::CONFLICT).is_problem("taken");
+    }
+    let new = json!({ "username": "a b", "password": "short", "email": "x" });
+    let mut errors = client.post("/v1/register", new).await.is(StatusCode::UNPROCESSABLE_ENTITY).errors();
+    errors.sort();
+    let expected = [("email", "email"), ("password", "password_too_short"), ("username", "username")];
+    assert_eq!(errors, expected.map(|(f, c)| (f.to_owned(), c.to_owned())));
+}
+
+#[tokio::test]
+async fn registering_cannot_bring_rights_along() {
+    let server = Server::start().await;
+    let mut client = server.anonymous();
+    for member in
+        ["is_superuser", "is_staff", "is_active", "groups", "user_permissions", "id", "password_hash", "Is_Staff"]
+    {
+        let mut new = json!({ "username": "mallory", "password": PASSWORD });
+        new[member] = json!(true);
+        let answer = client.post("/v1/register", new).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(answer.errors(), [(String::new(), "unknown_member".to_owned())]);
+    }
+    let found = server.admin().await.get("/v1/users?search=mallory").await.json();
+    assert_eq!(found["items"], json!([]));
+}
+
+#[tokio::test]
+async fn closed_registration_is_closed() {
+    let server = Server::start_with(Options { registration_open: false, ..Options::default() }).await;
+    let new = json!({ "username": "grace", "password": PASSWORD });
+    server.anonymous().post("/v1/register", new).await.is(StatusCode::FORBIDDEN).is_problem("registration_closed");
+}
+
+#[tokio::test]
+async fn a_hundred_registrations_of_one_name_make_one_account() {
+    let server = Server::start_with(Options { hash_workers: 8, ..Options::default() }).await;
+    let statuses = at_once(100, |n| {
+        let mut client = server.anonymous();
+        let name = if n % 2 == 0 { "heidi" } else { "HEIDI" };
+        Box::pin(
+            async move { client.post("/v1/register", json!({ "username": name, "password": PASSWORD })).await.status },
+        )
+    })
+    .await;
+    assert_eq!(statuses.iter().filter(|s| **s == StatusCode::CREATED).count(), 1, "{statuses:?}");
+    assert!(statuses.iter().all(|s| [201, 409].contains(&s.as_u16())), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_full_queue_of_hashes_is_said_at_once() {
+    // Hashes slow enough that the queue of one worker fills up.
+    let slow = signet::password::Cost { memory: 64 * 1024, passes: 3, lanes: 1 };
+    let server = Server::start_with(Options { hash_workers: 1, hash_cost: slow, ..Options::default() }).await;
+    let answers = at_once(60, |_| {
+        let mut client = server.anonymous();
+        Box::pin(async move { client.post("/v1/login", json!({ "username": "x", "password": PASSWORD })).await })
+    })
+    .await;
+    let busy = answers.iter().filter(|a| a.status == StatusCode::SERVICE_UNAVAILABLE).count();
+    assert!(busy > 0, "no request was refused");
+    assert!(answers.iter().all(|a| [401, 503].contains(&a.status.as_u16())));
+    assert!(server.anonymous().get("/livez").await.status.is_success());
+}
+
+#[tokio::test]
+async fn a_password_change_ends_all_other_sessions_and_keeps_this_one() {
+    let server = Server::start().await;
+    let (mut here, _) = server.user("ivan", json!({})).await;
+    let mut there = server.log_in("ivan").await;
+    let old = here.cookie.clone().unwrap();
+    here.put("/v1/session/data/k", json!({ "value": 1 })).await.is(StatusCode::OK);
+    let wrong = json!({ "old_password": "wrong password", "new_password": "another good one" });
+    here.post("/v1/password", wrong).await.is(StatusCode::FORBIDDEN).is_problem("wrong_password");
+    let short = json!({ "old_password": PASSWORD, "new_password": "short" });
+    let errors = here.post("/v1/password", short).await.is(StatusCode::UNPROCESSABLE_ENTITY).errors();
+    assert_eq!(errors, [("new_password".to_owned(), "password_too_short".to_owned())]);
+    assert!(there.is_somebody().await);
+
+    let right = json!({ "old_password": PASSWORD, "new_password": "another good one" });
+    let session = here.post("/v1/password", right).await.is(StatusCode::OK).json();
+    assert_eq!(session["data"], json!({ "k": 1 }));
+    assert!(here.is_somebody().await, "the session that changed it goes on");
+    assert!(!there.is_somebody().await, "every other session has ended");
+    assert!(!server.with_cookie(&old).is_somebody().await, "older tokens of this session are dead");
+    let mut again = server.anonymous();
+    again.post("/v1/login", json!({ "username": "ivan", "password": PASSWORD })).await.is(StatusCode::UNAUTHORIZED);
+    again.post("/v1/login", json!({ "username": "ivan", "password": "another good one" })).await.is(StatusCode::OK);
+    assert_eq!(again.get("/v1/sessions").await.json()["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_password_is_the_same_in_every_normal_form_and_otherwise_exact() {
+    let server = Server::start().await;
+    let mut client = server.anonymous();
+    let composed = "caf\u{e9} au lait, s'il vous pla\u{ee}t";
+    client.post("/v1/register", json!({ "username": "judy", "password": composed })).await.is(StatusCode::CREATED);
+    let decomposed = "cafe\u{301} au lait, s'il vous plai\u{302}t";
+    let mut tries = |password: String| {
+        let mut client = server.anonymous();
+        async move { client.post("/v1/login", json!({ "username": "judy", "password": password })).await.status }
+    };
+    assert_eq!(tries(decomposed.to_owned()).await, StatusCode::OK);
+    for wrong in [
+        composed.to_uppercase(),
+        format!("{composed} "),
+        format!("{composed}\0"),
+        composed[..composed.len() - 1].to_owned(),
+    ] {
+        assert_eq!(tries(wrong).await, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn my_profile_is_mine_to_change_and_my_rights_are_not() {
+    let server = Server::start().await;
+    let (mut client, _) = server.user("ken", json!({})).await;
+    let me =
+        client.patch("/v1/me", json!({ "first_name": " Ken ", "email": "ken@EXAMPLE.com" })).await.is(StatusCode::OK);
+    assert_eq!((me.text("first_name"), me.text("email")), ("Ken".to_owned(), "ken@example.com".to_owned()));
+    for member in ["is_superuser", "is_staff", "is_active", "groups", "user_permissions", "username", "password", "id"]
+    {
+        let mut patch = json!({});
+        patch[member] = json!("x");
+        client.patch("/v1/me", patch).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let errors =
+        client.patch("/v1/me", json!({ "email": "a@b\r\nBcc: c@d", "first_name": "x".repeat(151) })).await.errors();
+    assert_eq!(errors.len(), 2);
+}

@@ -1,0 +1,6 @@
+//! Signet from outside: each file is one capability, each test a sentence about it.
+
+#![expect(clippy::too_many_lines, reason = "a test that tells a story is read from top to bottom")]
+
+mod harness;
+mod login;
