@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | 9 | [`cli`] | the commands |
 //! | 8 | [`server`] | bind, run, stop |
-//! | 7 | [`config`], [`tls`] | the configuration, encrypted connections |
+//! | 7 | [`tls`], [`config`] | encrypted connections; the configuration |
 //! | 6 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
 //! | 5 | [`administration`] | what staff does |
 //! | 4 | [`account`], [`session`] | a user's own account; the life of a session |

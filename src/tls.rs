@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use poem::http::uri::Scheme;
 use poem::listener::{
-    AcceptorExt as _, BoxAcceptor, IntoTlsConfigStream as _, RustlsCertificate, RustlsConfig, TcpAcceptor,
+    Acceptor, AcceptorExt as _, BoxAcceptor, IntoTlsConfigStream as _, RustlsCertificate, RustlsConfig, TcpAcceptor,
 };
+
+use poem::web::{LocalAddr, RemoteAddr};
+use tokio::net::TcpStream;
 
 use crate::config::Tls;
 use crate::keys::place;
@@ -26,7 +30,29 @@ pub fn acceptor(listener: tokio::net::TcpListener, tls: &Tls, keys: &Path) -> Re
     let config = RustlsConfig::new().fallback(RustlsCertificate::new().cert(cert).key(key));
     let stream = config.into_stream();
     let stream = stream.map_err(|e| format!("--tls: {e}; name a certificate chain and its key, both in PEM"))?;
-    Ok(plain.rustls(stream).boxed())
+    Ok(AfterCertificate { inner: plain, asked: false }.rustls(stream).boxed())
+}
+
+/// Accepts nothing the first time that it is asked: the framework takes whichever comes first, its certificate or a
+/// connection, and drops a connection that comes first.
+struct AfterCertificate {
+    inner: TcpAcceptor,
+    asked: bool,
+}
+
+impl Acceptor for AfterCertificate {
+    type Io = TcpStream;
+
+    fn local_addr(&self) -> Vec<LocalAddr> {
+        self.inner.local_addr()
+    }
+
+    async fn accept(&mut self) -> std::io::Result<(TcpStream, LocalAddr, RemoteAddr, Scheme)> {
+        if !std::mem::replace(&mut self.asked, true) {
+            tokio::task::yield_now().await;
+        }
+        self.inner.accept().await
+    }
 }
 
 /// Certificate and key for localhost and 127.0.0.1, in PEM.

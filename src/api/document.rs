@@ -43,7 +43,7 @@ pub fn document() -> Value {
     if let Some(Value::Array(tags)) = document.get_mut("tags") {
         tags.sort_by_key(|tag| GROUPS.iter().position(|group| tag["name"] == *group));
     }
-    ranges(&mut document);
+    tidy(&mut document);
     document
 }
 
@@ -207,8 +207,9 @@ fn add_problem(document: &mut Value) {
     document["components"]["schemas"][Problem::name().as_ref()]["example"]["request_id"] = json!(id);
 }
 
-/// Numbers without a sign say so in a way that every reader knows.
-fn ranges(value: &mut Value) {
+/// Numbers without a sign say so in a way that every reader knows, and a reference that may be null has no part
+/// that says nothing.
+fn tidy(value: &mut Value) {
     match value {
         Value::Object(members) => {
             let most = match members.get("format").and_then(Value::as_str) {
@@ -222,9 +223,12 @@ fn ranges(value: &mut Value) {
                 members.entry("minimum").or_insert(json!(0));
                 members.entry("maximum").or_insert(json!(most));
             }
-            members.values_mut().for_each(ranges);
+            if let Some(Value::Array(parts)) = members.get_mut("allOf") {
+                parts.retain(|part| part.get("$ref").is_some() || part.get("type").is_some());
+            }
+            members.values_mut().for_each(tidy);
         }
-        Value::Array(items) => items.iter_mut().for_each(ranges),
+        Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
     }
 }

@@ -3,7 +3,7 @@
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::api::Group;
 use crate::api::body::Body;
@@ -29,14 +29,14 @@ impl Example for PermissionQuestion {
 #[oai(example)]
 pub struct PermissionAnswer {
     /// Each name, and whether the caller has it.
-    results: HashMap<String, bool>,
+    results: BTreeMap<String, bool>,
     /// Whether the caller has all of them; true for none (Django's `has_perms`).
     all: bool,
 }
 
 impl Example for PermissionAnswer {
     fn example() -> Self {
-        let results = HashMap::from([("polls.vote".to_owned(), true), ("polls.close".to_owned(), false)]);
+        let results = BTreeMap::from([("polls.vote".to_owned(), true), ("polls.close".to_owned(), false)]);
         Self { results, all: false }
     }
 }
@@ -60,7 +60,7 @@ impl RightsApi {
             let answer = caller.has_permission(&name);
             (name, answer)
         };
-        let results: HashMap<_, _> = question.permissions.into_iter().map(has).collect();
+        let results: BTreeMap<_, _> = question.permissions.into_iter().map(has).collect();
         let all = results.values().all(|has| *has);
         Json(PermissionAnswer { results, all })
     }

@@ -110,8 +110,10 @@ impl NewExpiry {
             (ExpiryKind::Instant, None, Some(at)) => Ok(Expiry::At(at.0.timestamp())),
             (ExpiryKind::Inactivity, None, _) => Err(Error::invalid("seconds", "missing", "inactivity needs seconds")),
             (ExpiryKind::Instant, _, None) => Err(Error::invalid("at", "missing", "instant needs at")),
+            (ExpiryKind::Inactivity | ExpiryKind::Default | ExpiryKind::Browser, _, Some(_)) => {
+                Err(Error::invalid("at", "unexpected", "only instant takes at"))
+            }
             (_, Some(_), _) => Err(Error::invalid("seconds", "unexpected", "only inactivity takes seconds")),
-            (_, _, Some(_)) => Err(Error::invalid("at", "unexpected", "only instant takes at")),
         }
     }
 }

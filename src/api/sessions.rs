@@ -3,26 +3,16 @@
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::{Enum, Object, OpenApi};
+use poem_openapi::{Enum, OpenApi};
 
 use crate::account;
 use crate::api::Group;
 use crate::api::caller::{LoginRequired, Visit};
 use crate::api::problem::Problem;
 use crate::api::session::Done;
-use crate::api::shown::Device;
+use crate::api::shown::{Device, DeviceList};
 use crate::error::Error;
 use crate::session;
-
-/// A page of devices.
-#[derive(Object)]
-pub struct DeviceList {
-    /// The newest first.
-    pub(crate) items: Vec<Device>,
-    /// Always null: all of them are here.
-    #[oai(nullable)]
-    pub(crate) next: Option<String>,
-}
 
 /// Which session stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]

@@ -245,6 +245,16 @@ impl Example for Device {
     }
 }
 
+/// A page of devices.
+#[derive(Object)]
+pub struct DeviceList {
+    /// The newest first.
+    pub(crate) items: Vec<Device>,
+    /// Always null: all of them are here.
+    #[oai(nullable)]
+    pub(crate) next: Option<String>,
+}
+
 /// The names of permissions, for answers.
 pub(crate) fn names<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> Vec<String> {
     permissions.into_iter().map(|permission| permission.as_str().to_owned()).collect()

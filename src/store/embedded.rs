@@ -32,6 +32,10 @@ use layout::Key;
 /// How long the writer waits before it tries to open a failed store again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
+/// How often, and with which pause, a folder that is in use is tried again.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Writers that share one flush, at the most.
 const GROUP_MAX: usize = 1024;
 
@@ -84,17 +88,13 @@ fn open(folder: &Path) -> Result<Database, CannotOpen> {
     let made = std::fs::create_dir_all(folder);
     made.map_err(|e| say(&format!("cannot make the folder: {e}"), "name another one with --data"))?;
     private(folder).map_err(|e| say(&format!("cannot protect the folder: {e}"), "own it"))?;
-    let db = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(64 << 20).open().map_err(
-        |e| match e {
-            sled::Error::Io(e) if e.to_string().contains("lock") => {
-                say("another process has it open", "stop that one, or name another folder with --data")
-            }
-            e => say(
-                &format!("it does not open: {e}"),
-                "keep a copy of the folder, then restore it from a backup; it is never replaced by an empty one",
-            ),
-        },
-    )?;
+    let db = unlocked(folder).map_err(|e| match e {
+        e if is_locked(&e) => say("another process has it open", "stop that one, or name another folder with --data"),
+        e => say(
+            &format!("it does not open: {e}"),
+            "keep a copy of the folder, then restore it from a backup; it is never replaced by an empty one",
+        ),
+    })?;
     let file = File::options().write(true).open(folder.join("db"));
     let file = file.map_err(|e| say(&format!("cannot open its file: {e}"), "check the disk"))?;
     let tree = (*db).clone();
@@ -122,6 +122,23 @@ fn open(folder: &Path) -> Result<Database, CannotOpen> {
         }
     }
     Ok(Database { tree, file, _db: db })
+}
+
+/// The database, once nobody else has it: what had it a moment ago may still be letting go.
+fn unlocked(folder: &Path) -> sled::Result<sled::Db> {
+    let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(64 << 20);
+    let mut tries = LOCK_TRIES;
+    loop {
+        match config.open() {
+            Err(e) if is_locked(&e) && tries > 0 => tries -= 1,
+            done => return done,
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(e) if e.to_string().contains("lock"))
 }
 
 fn private(folder: &Path) -> std::io::Result<()> {

@@ -216,7 +216,7 @@ async fn a_password_is_the_same_in_every_normal_form_and_otherwise_exact() {
     let composed = "caf\u{e9} au lait, s'il vous pla\u{ee}t";
     client.post("/v1/register", json!({ "username": "judy", "password": composed })).await.is(StatusCode::CREATED);
     let decomposed = "cafe\u{301} au lait, s'il vous plai\u{302}t";
-    let mut tries = |password: String| {
+    let tries = |password: String| {
         let mut client = server.anonymous();
         async move { client.post("/v1/login", json!({ "username": "judy", "password": password })).await.status }
     };

@@ -1,0 +1,230 @@
+//! The contract: the committed document is what the code says, and says what the server does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use reqwest::StatusCode;
+use serde_json::{Map, Value};
+
+use crate::harness::Server;
+
+fn committed() -> (std::path::PathBuf, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/signet.json");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    (path, text)
+}
+
+fn operations(document: &Value) -> Vec<(String, String, Map<String, Value>)> {
+    let mut found = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            found.push((path.clone(), method.clone(), operation.as_object().unwrap().clone()));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_committed_document_is_the_one_that_the_code_writes() {
+    let written = signet::api::document::text();
+    let (path, text) = committed();
+    #[expect(clippy::disallowed_methods, reason = "asks this test to rewrite the file")]
+    let rewrite = std::env::var("SIGNET_REWRITE").is_ok();
+    if rewrite {
+        std::fs::write(&path, &written).unwrap();
+        return;
+    }
+    assert!(
+        text == written,
+        "openapi/signet.json is not what the code writes; SIGNET_REWRITE=1 cargo test openapi rewrites it"
+    );
+}
+
+#[test]
+fn every_operation_can_be_understood() {
+    let document = signet::api::document::document();
+    let mut ids = BTreeSet::new();
+    let tags: Vec<&str> =
+        document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    assert_eq!(tags, signet::api::GROUPS);
+    for (path, method, operation) in operations(&document) {
+        let context = format!("{method} {path}");
+        let id = operation["operationId"].as_str().unwrap_or_else(|| panic!("{context}: no id"));
+        assert!(ids.insert(id.to_owned()), "{context}: {id} twice");
+        assert!(id.contains('_') && id.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{context}: {id}");
+        let summary = operation["summary"].as_str().unwrap_or_else(|| panic!("{context}: no summary"));
+        assert!(summary.len() > 5 && !summary.ends_with('.'), "{context}: {summary}");
+        assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{context}");
+        assert!(tags.contains(&operation["tags"][0].as_str().unwrap()), "{context}");
+        for parameter in operation.get("parameters").and_then(Value::as_array).unwrap_or(&Vec::new()) {
+            assert!(parameter["description"].as_str().is_some_and(|text| text.len() > 3), "{context}: {parameter}");
+            if parameter["in"] == "path" {
+                assert!(parameter.get("example").is_some(), "{context}: no example for {}", parameter["name"]);
+            }
+        }
+        if let Some(body) = operation.get("requestBody") {
+            let content = body["content"].as_object().unwrap();
+            assert_eq!(content.keys().collect::<Vec<_>>(), ["application/json"], "{context}");
+            let content = &content["application/json"];
+            let reference = content["schema"]["$ref"].as_str().unwrap_or_default().trim_start_matches('#');
+            let example = document.pointer(reference).and_then(|schema| schema.get("example"));
+            assert!(example.or_else(|| content.get("example")).is_some(), "{context}: no example of the body");
+        }
+        assert!(operation["security"].as_array().is_some_and(|schemes| !schemes.is_empty()), "{context}: no security");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{context}");
+        for status in ["500", "503"] {
+            assert!(responses.contains_key(status), "{context}: no {status}");
+        }
+        for (status, response) in responses {
+            assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{context}: {status}");
+            let expected = if status.starts_with('2') { "application/json" } else { "application/problem+json" };
+            for kind in response.get("content").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+                assert_eq!(kind, expected, "{context}: {status}");
+            }
+        }
+    }
+    assert_eq!(document["components"]["securitySchemes"]["sessionCookie"]["in"], "cookie");
+    assert_eq!(document["components"]["securitySchemes"]["sessionCookie"]["name"], "__Host-signet");
+}
+
+#[test]
+fn every_request_body_is_closed_and_its_example_is_one() {
+    let document = signet::api::document::document();
+    let mut seen = 0;
+    for (path, method, operation) in operations(&document) {
+        let Some(reference) =
+            operation.get("requestBody").and_then(|body| body.pointer("/content/application~1json/schema/$ref"))
+        else {
+            continue;
+        };
+        let schema = document.pointer(reference.as_str().unwrap().trim_start_matches('#')).unwrap();
+        assert_eq!(schema["additionalProperties"], false, "{method} {path}");
+        let example = schema["example"].as_object().unwrap();
+        for name in schema["required"].as_array().unwrap_or(&Vec::new()) {
+            assert!(example.contains_key(name.as_str().unwrap()), "{method} {path}: {name}");
+        }
+        for (name, value) in example {
+            assert!(schema["properties"].get(name).is_some() && !value.is_null(), "{method} {path}: {name}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 12, "{seen}");
+}
+
+/// Whether a value is of a schema, as far as this document uses schemas.
+fn judge(document: &Value, schema: &Value, value: &Value, path: &str, faults: &mut Vec<String>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return judge(document, document.pointer(reference.trim_start_matches('#')).unwrap(), value, path, faults);
+    }
+    if value.is_null() && schema["nullable"] == true {
+        return;
+    }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        judge(document, part, value, path, faults);
+    }
+    let fits = match schema["type"].as_str() {
+        None => true,
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        Some("array") => value.is_array(),
+        Some("object") => value.is_object(),
+        Some(other) => panic!("{path}: {other}"),
+    };
+    if !fits {
+        faults.push(format!("{path}: {value} is not of {schema}"));
+    }
+    for (at, item) in value.as_array().into_iter().flatten().enumerate() {
+        judge(document, &schema["items"], item, &format!("{path}/{at}"), faults);
+    }
+    let Some(members) = value.as_object() else { return };
+    for name in schema["required"].as_array().into_iter().flatten() {
+        if !members.contains_key(name.as_str().unwrap()) {
+            faults.push(format!("{path}: {name} is missing"));
+        }
+    }
+    for (name, value) in members {
+        match schema["properties"].get(name) {
+            Some(schema) => judge(document, schema, value, &format!("{path}/{name}"), faults),
+            None if schema["additionalProperties"].is_object() || schema["type"].is_null() => {}
+            None => faults.push(format!("{path}: {name} is not in the document")),
+        }
+    }
+}
+
+/// Calls every operation with the example that the document gives for it, in the order of use.
+#[tokio::test]
+async fn what_the_server_answers_is_what_the_document_says() {
+    let server = Server::start().await;
+    server.permissions(&["polls.vote", "polls.close"]).await;
+    server.group("editors", &["polls.vote"]).await;
+    let served = server.anonymous().get("/openapi.json").await.is(StatusCode::OK);
+    assert!(String::from_utf8(served.body).unwrap() == signet::api::document::text());
+    let document = signet::api::document::document();
+    let rank = |operation: &Map<String, Value>, method: &str| {
+        let tag = operation["tags"][0].as_str().unwrap();
+        let group = signet::api::GROUPS.iter().position(|group| *group == tag);
+        (method == "delete", operation["operationId"] == "advance_epoch", group)
+    };
+    let mut all = operations(&document);
+    all.sort_by_key(|(_, method, operation)| rank(operation, method));
+    let mut faults = Vec::new();
+    let mut statuses = BTreeSet::new();
+    for (path, method, operation) in all {
+        for mut client in [server.admin().await, server.anonymous()] {
+            let mut real = path.clone();
+            for parameter in operation.get("parameters").and_then(Value::as_array).unwrap_or(&Vec::new()) {
+                if parameter["in"] == "path" {
+                    let name = parameter["name"].as_str().unwrap();
+                    real = real.replace(&format!("{{{name}}}"), parameter["example"].as_str().unwrap());
+                }
+            }
+            if real.starts_with("/v1/users/") {
+                let id = server.admin().await.get("/v1/me").await.text("id");
+                real = real.replace("q3bXcK0aTn2vSgYkPzq1bA", &id);
+            }
+            let content = operation.get("requestBody").map(|body| &body["content"]["application/json"]);
+            let body = content.map(|content| {
+                let reference = content["schema"]["$ref"].as_str().unwrap_or_default().trim_start_matches('#');
+                let of_schema = document.pointer(reference).and_then(|schema| schema.get("example"));
+                content.get("example").or(of_schema).unwrap().clone()
+            });
+            let verb = method.to_uppercase().parse().unwrap();
+            let answer = client.call(verb, &real, body, &[]).await;
+            let context = format!("{method} {real}: {}", answer.status);
+            statuses.insert(answer.status.as_u16());
+            let Some(response) = operation["responses"].get(answer.status.as_str()) else {
+                faults.push(format!("{context} is not in the document: {}", String::from_utf8_lossy(&answer.body)));
+                continue;
+            };
+            let kind = answer.header("content-type").map(|kind| kind.trim_end_matches("; charset=utf-8"));
+            match response["content"].as_object().and_then(|content| content.iter().next()) {
+                Some((expected, content)) => {
+                    if kind != Some(expected) {
+                        faults.push(format!("{context}: {kind:?}"));
+                    }
+                    judge(&document, &content["schema"], &answer.json(), &context, &mut faults);
+                }
+                None if !answer.body.is_empty() => {
+                    faults.push(format!("{context}: a body that is not in the document"))
+                }
+                None => {}
+            }
+            for (name, _) in
+                response["headers"].as_object().into_iter().flatten().filter(|(_, h)| h["required"] == true)
+            {
+                if answer.header(&name.to_lowercase()).is_none() {
+                    faults.push(format!("{context}: no {name}"));
+                }
+            }
+            if !answer.set_cookies().is_empty() && response["headers"]["Set-Cookie"].is_null() {
+                faults.push(format!("{context}: a cookie that is not in the document"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    for status in [200, 201, 204, 401, 403, 404] {
+        assert!(statuses.contains(&status), "{status} never came: {statuses:?}");
+    }
+}

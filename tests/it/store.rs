@@ -1,0 +1,277 @@
+//! The store's contract: one suite, which every store passes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use signet::claims::{GroupId, SessionId, UserId, instant};
+use signet::rights::{Group, Permission, PermissionEntry};
+use signet::store::embedded::Embedded;
+use signet::store::{OpenSession, Revocation, SharedStore, Slice, StoreError, Write};
+use signet::user::{User, Username};
+use tempfile::TempDir;
+
+use crate::harness::at_once;
+
+fn day(n: i64) -> DateTime<Utc> {
+    instant(1_900_000_000) + TimeDelta::days(n)
+}
+
+fn user(name: &str) -> User {
+    User {
+        id: UserId::random(),
+        version: 0,
+        username: Username::parse(name).unwrap(),
+        password: "!".to_owned(),
+        first_name: String::new(),
+        last_name: String::new(),
+        email: format!("{name}@example.com"),
+        is_active: true,
+        is_staff: false,
+        is_superuser: false,
+        groups: BTreeSet::new(),
+        permissions: BTreeSet::new(),
+        generation: 0,
+        rights_version: 0,
+        last_login: None,
+        date_joined: day(0),
+    }
+}
+
+fn create(user: &User) -> Write {
+    Write::CreateUser(Box::new(user.clone()))
+}
+
+fn change(user: &User, was: u64) -> Write {
+    Write::ChangeUser { user: Box::new(user.clone()), was }
+}
+
+fn group(name: &str) -> Group {
+    Group { id: GroupId::random(), name: name.to_owned(), permissions: BTreeSet::new(), created: day(0), version: 0 }
+}
+
+fn permission(name: &str) -> Permission {
+    Permission::parse("name", name).unwrap()
+}
+
+fn entry(name: &str) -> Write {
+    let description = String::new();
+    Write::CreatePermission(PermissionEntry { name: permission(name), description, version: 0 })
+}
+
+fn open(user: &User, n: i64) -> OpenSession {
+    let (address, agent) = (String::new(), String::new());
+    OpenSession { id: SessionId::random(), user: user.id, created: day(n), ends: day(n + 14), address, agent }
+}
+
+/// The conformance suite.
+async fn conforms(store: &SharedStore) {
+    let commit = |writes: Vec<Write>| store.commit(writes);
+
+    // A user is found by id and by the key of the name, which is unique.
+    let mut alice = user("Alice");
+    commit(vec![create(&alice)]).await.unwrap();
+    assert_eq!(store.user(alice.id).await.unwrap().as_ref(), Some(&alice));
+    assert_eq!(store.user_named("alice").await.unwrap().as_ref(), Some(&alice));
+    assert_eq!(store.user_named("nobody").await.unwrap(), None);
+    assert_eq!(store.user(UserId::random()).await.unwrap(), None);
+    assert_eq!(commit(vec![create(&user("aLICE"))]).await, Err(StoreError::Taken("user")));
+
+    // A change needs the version that it was made from, and all writes of a commit happen or none.
+    alice.first_name = "A".to_owned();
+    let bob = user("bob");
+    assert_eq!(commit(vec![create(&bob), change(&alice, 7)]).await, Err(StoreError::Changed));
+    assert_eq!(store.user_named("bob").await.unwrap(), None, "nothing of a refused commit is visible");
+    commit(vec![create(&bob), change(&alice, 0)]).await.unwrap();
+    let stored = store.user(alice.id).await.unwrap().unwrap();
+    assert_eq!((stored.version, stored.first_name.as_str()), (1, "A"));
+    assert_eq!(commit(vec![change(&alice, 0)]).await, Err(StoreError::Changed));
+
+    // A new name frees the old one; a taken one is refused.
+    alice.username = Username::parse("alicia").unwrap();
+    commit(vec![change(&alice, 1)]).await.unwrap();
+    assert_eq!(store.user_named("alice").await.unwrap(), None);
+    alice.username = Username::parse("BOB").unwrap();
+    assert_eq!(commit(vec![change(&alice, 2)]).await, Err(StoreError::Taken("user")));
+    alice.username = Username::parse("alice").unwrap();
+    commit(vec![change(&alice, 2)]).await.unwrap();
+
+    // A log-in is recorded against the generation that it was judged by, and changes no version.
+    let (first, second) = (open(&alice, 1), open(&alice, 2));
+    let log_in = |session: &OpenSession, generation| Write::OpenSession { session: session.clone(), generation };
+    assert_eq!(commit(vec![log_in(&first, 1)]).await, Err(StoreError::Changed));
+    commit(vec![log_in(&first, 0)]).await.unwrap();
+    commit(vec![log_in(&second, 0)]).await.unwrap();
+    assert_eq!(store.sessions(alice.id).await.unwrap(), [second.clone(), first.clone()]);
+    assert!(store.sessions(bob.id).await.unwrap().is_empty());
+    let stored = store.user(alice.id).await.unwrap().unwrap();
+    assert_eq!((stored.version, stored.last_login), (3, Some(day(2))));
+    alice.last_login = None;
+    commit(vec![change(&alice, 3)]).await.unwrap();
+    assert_eq!(store.user(alice.id).await.unwrap().unwrap().last_login, Some(day(2)), "a change does not forget it");
+    commit(vec![Write::CloseSession { user: alice.id, id: first.id }]).await.unwrap();
+    commit(vec![Write::CloseSession { user: alice.id, id: first.id }]).await.unwrap();
+    assert_eq!(store.sessions(alice.id).await.unwrap(), [second.clone()]);
+    let third = open(&alice, 3);
+    commit(vec![log_in(&third, 0), Write::CloseSessions { user: alice.id, keep: Some(third.id) }]).await.unwrap();
+    assert_eq!(store.sessions(alice.id).await.unwrap(), [third.clone()]);
+    let mut disabled = store.user(bob.id).await.unwrap().unwrap();
+    disabled.is_active = false;
+    commit(vec![change(&disabled, 0)]).await.unwrap();
+    assert_eq!(commit(vec![log_in(&open(&disabled, 1), 0)]).await, Err(StoreError::Changed));
+
+    // Permissions and groups have to exist to be given, and must not be in use to be deleted.
+    let vote = permission("polls.vote");
+    let mut editors = group("editors");
+    editors.permissions.insert(vote.clone());
+    assert_eq!(commit(vec![Write::CreateGroup(editors.clone())]).await, Err(StoreError::Changed));
+    commit(vec![entry("polls.vote"), entry("polls.voter"), Write::CreateGroup(editors.clone())]).await.unwrap();
+    assert_eq!(commit(vec![entry("polls.vote")]).await, Err(StoreError::Taken("permission")));
+    assert_eq!(commit(vec![Write::CreateGroup(group("editors"))]).await, Err(StoreError::Taken("group")));
+    let mut carol = user("carol");
+    carol.groups.insert(GroupId::random());
+    assert_eq!(commit(vec![create(&carol)]).await, Err(StoreError::Changed));
+    carol.groups = BTreeSet::from([editors.id]);
+    carol.permissions = BTreeSet::from([vote.clone(), permission("polls.voter")]);
+    commit(vec![create(&carol)]).await.unwrap();
+    let names = |users: Vec<User>| users.iter().map(|u| u.username.as_str().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(store.members(editors.id).await.unwrap()), ["carol"]);
+    assert_eq!(names(store.holders(&vote).await.unwrap()), ["carol"]);
+    assert!(store.holders(&permission("polls.vot")).await.unwrap().is_empty());
+    let delete = Write::DeletePermission { name: vote.clone(), was: 0 };
+    assert_eq!(commit(vec![delete.clone()]).await, Err(StoreError::Changed));
+    assert_eq!(commit(vec![Write::DeleteGroup { id: editors.id, was: 0 }]).await, Err(StoreError::Changed));
+    // Another name of a group makes its members' tokens stale: the commit has to change every member.
+    editors.name = "authors".to_owned();
+    let rename = Write::ChangeGroup { group: editors.clone(), was: 0 };
+    assert_eq!(commit(vec![rename.clone()]).await, Err(StoreError::Changed));
+    carol.rights_version = 1;
+    commit(vec![change(&carol, 0), rename]).await.unwrap();
+    assert_eq!(store.group(editors.id).await.unwrap().unwrap().name, "authors");
+    carol.groups.clear();
+    carol.permissions.clear();
+    editors.permissions.clear();
+    let emptied = Write::ChangeGroup { group: editors.clone(), was: 1 };
+    commit(vec![change(&carol, 1), emptied, delete, Write::DeleteGroup { id: editors.id, was: 2 }]).await.unwrap();
+    assert_eq!(store.group(editors.id).await.unwrap(), None);
+    assert_eq!(store.permission(&vote).await.unwrap(), None);
+    assert!(store.members(editors.id).await.unwrap().is_empty());
+
+    // The last active superuser stays one; the first may come at any time.
+    let mut root = user("root");
+    root.is_superuser = true;
+    commit(vec![create(&root)]).await.unwrap();
+    let mut demoted = root.clone();
+    demoted.is_superuser = false;
+    assert_eq!(commit(vec![change(&demoted, 0)]).await, Err(StoreError::LastSuperuser));
+    assert_eq!(commit(vec![Write::DeleteUser { id: root.id, was: 0 }]).await, Err(StoreError::LastSuperuser));
+    let mut second_root = user("root2");
+    second_root.is_superuser = true;
+    commit(vec![create(&second_root), change(&demoted, 0)]).await.unwrap();
+
+    // A deleted user is gone with all sessions.
+    assert_eq!(commit(vec![Write::DeleteUser { id: alice.id, was: 0 }]).await, Err(StoreError::Changed));
+    commit(vec![Write::DeleteUser { id: alice.id, was: 4 }]).await.unwrap();
+    assert_eq!(store.user(alice.id).await.unwrap(), None);
+    assert_eq!(store.user_named("alice").await.unwrap(), None);
+    assert!(store.sessions(alice.id).await.unwrap().is_empty());
+
+    // Revocations merge to what covers both, and are forgotten when they are over.
+    let session = |until| Revocation::Session { id: third.id, until };
+    let marked = |generation, rights_version, until| Revocation::User { id: bob.id, generation, rights_version, until };
+    let revoke = |revocations: &[Revocation]| commit(revocations.iter().map(|r| Write::Revoke(*r)).collect());
+    revoke(&[session(day(5)), marked(3, 1, day(5)), Revocation::Epoch(2)]).await.unwrap();
+    revoke(&[session(day(3)), marked(1, 4, day(9)), Revocation::Epoch(1)]).await.unwrap();
+    let expected = [Revocation::Epoch(2), session(day(5)), marked(3, 4, day(9))];
+    assert_eq!(store.state().await.unwrap().revocations, expected);
+    commit(vec![Write::Forget(day(5) - TimeDelta::seconds(1))]).await.unwrap();
+    assert_eq!(store.state().await.unwrap().revocations, expected);
+    commit(vec![Write::Forget(day(5))]).await.unwrap();
+    assert_eq!(store.state().await.unwrap().revocations, [expected[0], expected[2]]);
+    let old = open(&demoted, -20);
+    commit(vec![Write::OpenSession { session: old, generation: 0 }, Write::Forget(day(6))]).await.unwrap();
+    assert!(store.sessions(demoted.id).await.unwrap().is_empty());
+
+    // The longest life only grows.
+    assert_eq!(store.longest_life(100).await.unwrap(), 100);
+    assert_eq!(store.longest_life(50).await.unwrap(), 100);
+    assert_eq!(store.longest_life(200).await.unwrap(), 200);
+
+    // Lists go page by page, in the order of the names, and can be searched.
+    for n in 0..7 {
+        commit(vec![create(&user(&format!("user{n}")))]).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut slice = Slice { limit: 3, ..Slice::default() };
+    loop {
+        let page = store.users(slice.clone()).await.unwrap();
+        assert!(page.items.len() <= 3);
+        seen.extend(names(page.items));
+        match page.next {
+            Some(next) => slice.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["bob", "carol", "root", "root2", "user0", "user1", "user2", "user3", "user4", "user5", "user6"]);
+    let search = Slice { limit: 50, search: Some("USER4@".to_owned()), after: None };
+    assert_eq!(names(store.users(search).await.unwrap().items), ["user4"]);
+
+    // Many writers of one name: one of them wins. Many writers of many names: all of them do.
+    let results = at_once(50, |_| {
+        let (store, user) = (Arc::clone(store), user("zoe"));
+        Box::pin(async move { store.commit(vec![create(&user)]).await })
+    })
+    .await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    let results = at_once(200, |n| {
+        let (store, user) = (Arc::clone(store), user(&format!("many{n}")));
+        Box::pin(async move {
+            store.commit(vec![create(&user)]).await.unwrap();
+            store.user(user.id).await.unwrap().is_some()
+        })
+    })
+    .await;
+    assert!(results.iter().all(|found| *found));
+    assert!(store.is_ready());
+}
+
+#[tokio::test]
+async fn the_embedded_store_conforms() {
+    let folder = TempDir::new().unwrap();
+    let store: SharedStore = Arc::new(Embedded::open(folder.path()).unwrap());
+    conforms(&store).await;
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_opening_again() {
+    let folder = TempDir::new().unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    use signet::store::Store as _;
+    let alice = user("alice");
+    store.commit(vec![create(&alice), Write::Revoke(Revocation::Epoch(3))]).await.unwrap();
+    drop(store);
+    let store = Embedded::open(folder.path()).unwrap();
+    assert_eq!(store.user(alice.id).await.unwrap(), Some(alice));
+    assert_eq!(store.state().await.unwrap().revocations, [Revocation::Epoch(3)]);
+}
+
+#[tokio::test]
+async fn a_store_that_lost_its_contents_or_is_in_use_is_refused_and_never_replaced() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("data");
+    let store = Embedded::open(&path).unwrap();
+    let second = Embedded::open(&path).err().unwrap().to_string();
+    assert!(second.contains("another process has it open"), "{second}");
+    drop(store);
+    // The file is gone, and what says that there was one is not.
+    std::fs::remove_file(path.join("db")).unwrap();
+    let refused = Embedded::open(&path).err().unwrap().to_string();
+    assert!(refused.contains("restore"), "{refused}");
+    // Nor is a folder with other things in it taken for a new store.
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("letter.txt"), "dear").unwrap();
+    let refused = Embedded::open(&other).err().unwrap().to_string();
+    assert!(refused.contains("other files"), "{refused}");
+    assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1);
+}

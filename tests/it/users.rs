@@ -1,0 +1,273 @@
+//! Administration of users, groups and permissions, and the bounds of everybody's reach.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Server, at_once};
+
+#[tokio::test]
+async fn users_are_made_read_changed_and_deleted() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let new = json!({ "username": "alice", "password": PASSWORD, "email": "a@b.c", "first_name": "Al" });
+    let made = admin.post("/v1/users", new).await.is(StatusCode::CREATED);
+    let path = format!("/v1/users/{}", made.text("id"));
+    let shown = admin.get(&path).await.is(StatusCode::OK);
+    assert_eq!(shown.json(), made.json());
+    assert_eq!(shown.header("etag"), made.header("etag"));
+    let changed = admin.patch(&path, json!({ "last_name": "Archer", "email": "" })).await.is(StatusCode::OK);
+    assert_eq!(
+        (changed.text("first_name"), changed.text("last_name"), changed.text("email")),
+        ("Al".into(), "Archer".into(), String::new())
+    );
+    assert_ne!(changed.header("etag"), shown.header("etag"));
+    admin.delete(&path).await.is(StatusCode::NO_CONTENT);
+    for method in [Method::GET, Method::DELETE] {
+        admin.call(method, &path, None, &[]).await.is(StatusCode::NOT_FOUND);
+    }
+    for id in ["1", "me", "%2e%2e", "AAAAAAAAAAAAAAAAAAAAAA"] {
+        admin.get(&format!("/v1/users/{id}")).await.is(StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn lists_go_page_by_page_and_can_be_searched() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let mut expected = vec!["admin".to_owned()];
+    for n in 0..23 {
+        let name = format!("user{n:02}");
+        let new = json!({ "username": name, "email": format!("{n}@example.com"), "last_name": if n % 2 == 0 { "Even" } else { "Odd" } });
+        admin.post("/v1/users", new).await.is(StatusCode::CREATED);
+        expected.push(name);
+    }
+    let mut names = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = admin.get(&format!("/v1/users?limit=5{cursor}")).await.is(StatusCode::OK).json();
+        names
+            .extend(page["items"].as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(names, expected);
+    for (search, count) in
+        [("USER1", 10), ("17@example", 1), ("odd", 11), ("%25", 0), ("'%20OR%201=1--", 0), ("nobody", 0), ("", 24)]
+    {
+        let page = admin.get(&format!("/v1/users?search={search}")).await.is(StatusCode::OK).json();
+        assert_eq!(page["items"].as_array().unwrap().len(), count, "{search}");
+    }
+    for query in ["limit=0", "limit=201", "limit=x", "cursor=%20", "limit=5&limit=6"] {
+        admin.get(&format!("/v1/users?{query}")).await.is(StatusCode::BAD_REQUEST).is_problem("invalid_parameter");
+    }
+    for n in 0..7 {
+        server.group(&format!("group {n}"), &[]).await;
+    }
+    let page = admin.get("/v1/groups?limit=4&search=group").await.json();
+    let next = page["next"].as_str().unwrap();
+    let rest = admin.get(&format!("/v1/groups?limit=4&cursor={next}")).await.json();
+    assert_eq!(rest["items"].as_array().unwrap().len(), 3);
+    assert_eq!(rest["next"], Value::Null);
+    server.permissions(&["polls.vote", "polls.close", "blog.write"]).await;
+    let page = admin.get("/v1/permissions?search=polls").await.json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn two_administrators_do_not_overwrite_each_other() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let (_, id) = server.user("bob", json!({})).await;
+    let group = server.group("g", &[]).await;
+    server.permissions(&["a.b"]).await;
+    for (path, patch) in [
+        (format!("/v1/users/{id}"), json!({ "first_name": "B" })),
+        (format!("/v1/groups/{group}"), json!({ "name": "h" })),
+        ("/v1/permissions/a.b".to_owned(), json!({ "description": "d" })),
+    ] {
+        let tag = admin.get(&path).await.header("etag").unwrap().to_owned();
+        let change = |tag: String| (Method::PATCH, Some(patch.clone()), tag);
+        let (method, body, first) = change(tag.clone());
+        admin.call(method, &path, body, &[("if-match", &first)]).await.is(StatusCode::OK);
+        let (method, body, second) = change(tag);
+        admin.call(method, &path, body, &[("if-match", &second)]).await.is(StatusCode::PRECONDITION_FAILED);
+        let (method, body, odd) = change("W/\"x\"".to_owned());
+        admin.call(method, &path, body, &[("if-match", &odd)]).await.is(StatusCode::PRECONDITION_FAILED);
+    }
+}
+
+#[tokio::test]
+async fn names_are_judged_and_unknown_groups_and_permissions_are_refused() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let new = json!({ "username": "carol", "groups": ["nope", "neither"], "user_permissions": ["a.b", "not a name"] });
+    let errors = admin.post("/v1/users", new).await.is(StatusCode::UNPROCESSABLE_ENTITY).errors();
+    let expected = [
+        ("groups/0", "unknown_group"),
+        ("groups/1", "unknown_group"),
+        ("user_permissions/0", "unknown_permission"),
+        ("user_permissions/1", "permission_name"),
+    ];
+    assert_eq!(errors, expected.map(|(f, c)| (f.to_owned(), c.to_owned())));
+    for name in ["", " ", "a\nb", "a,b", "x\r\nX-Auth-User: root"] {
+        admin.post("/v1/groups", json!({ "name": name })).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    for name in ["polls", "polls.*", "a.b\r\n", "a.b.c", "a b.c"] {
+        admin.post("/v1/permissions", json!({ "name": name })).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    server.group("editors", &[]).await;
+    admin.post("/v1/groups", json!({ "name": " editors " })).await.is(StatusCode::CONFLICT).is_problem("taken");
+    server.permissions(&["a.b"]).await;
+    admin.post("/v1/permissions", json!({ "name": "a.b" })).await.is(StatusCode::CONFLICT).is_problem("taken");
+    admin.post("/v1/users", json!({ "username": "Admin" })).await.is(StatusCode::CONFLICT).is_problem("taken");
+    let (_, id) = server.user("dave", json!({})).await;
+    admin.patch(&format!("/v1/users/{id}"), json!({ "username": "ADMIN" })).await.is(StatusCode::CONFLICT);
+    // A change of case of one's own name is no conflict.
+    admin.patch(&format!("/v1/users/{id}"), json!({ "username": "DAVE" })).await.is(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn types_are_strict() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let (_, id) = server.user("erin", json!({})).await;
+    let path = format!("/v1/users/{id}");
+    for value in [json!("true"), json!(1), json!(null), json!([]), json!({})] {
+        for flag in ["is_staff", "is_superuser", "is_active"] {
+            let mut patch = json!({});
+            patch[flag] = value.clone();
+            let errors = admin.patch(&path, patch).await.is(StatusCode::UNPROCESSABLE_ENTITY).errors();
+            assert_eq!(errors, [(flag.to_owned(), "wrong_type".to_owned())]);
+        }
+    }
+    for body in [json!([]), json!("x"), json!(7)] {
+        admin.patch(&path, body).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    for member in ["password", "id", "version", "last_login", "generation", "Is_Staff"] {
+        let mut patch = json!({});
+        patch[member] = json!("x");
+        let errors = admin.patch(&path, patch).await.is(StatusCode::UNPROCESSABLE_ENTITY).errors();
+        assert_eq!(errors[0].1, "unknown_member", "{member}");
+    }
+}
+
+#[tokio::test]
+async fn staff_reaches_no_further_than_its_own_rights() {
+    let server = Server::start().await;
+    server.permissions(&["polls.vote", "polls.close"]).await;
+    let strong = server.group("strong", &["polls.close"]).await;
+    let weak = server.group("weak", &["polls.vote"]).await;
+    let rights = json!({ "is_staff": true, "user_permissions": ["polls.vote"] });
+    let (mut staff, own) = server.user("staff", rights).await;
+    let (_, plain) = server.user("plain", json!({})).await;
+    let (_, powerful) = server.user("powerful", json!({ "groups": ["strong"] })).await;
+    let root = server.admin().await.get("/v1/me").await.text("id");
+    let user = |id: &str| format!("/v1/users/{id}");
+
+    // Within the own rights everything goes.
+    staff
+        .patch(&user(&plain), json!({ "user_permissions": ["polls.vote"], "groups": ["weak"] }))
+        .await
+        .is(StatusCode::OK);
+    staff.patch(&user(&plain), json!({ "first_name": "P", "is_active": true })).await.is(StatusCode::OK);
+    staff.patch(&format!("/v1/groups/{weak}"), json!({ "name": "weaker" })).await.is(StatusCode::OK);
+    staff
+        .post("/v1/users", json!({ "username": "made", "user_permissions": ["polls.vote"] }))
+        .await
+        .is(StatusCode::CREATED);
+    staff.post("/v1/groups", json!({ "name": "own", "permissions": ["polls.vote"] })).await.is(StatusCode::CREATED);
+
+    // Beyond them nothing does.
+    let beyond = [
+        (Method::PATCH, user(&own), json!({ "user_permissions": ["polls.vote", "polls.close"] })),
+        (Method::PATCH, user(&own), json!({ "groups": ["strong"] })),
+        (Method::PATCH, user(&own), json!({ "is_superuser": true })),
+        (Method::PATCH, user(&plain), json!({ "user_permissions": ["polls.close"] })),
+        (Method::PATCH, user(&plain), json!({ "groups": ["strong"] })),
+        (Method::PATCH, user(&plain), json!({ "is_staff": true })),
+        (Method::PATCH, user(&powerful), json!({ "first_name": "X" })),
+        (Method::PATCH, user(&powerful), json!({ "groups": [] })),
+        (Method::PATCH, user(&powerful), json!({ "is_active": false })),
+        (Method::DELETE, user(&powerful), Value::Null),
+        (Method::DELETE, format!("{}/sessions", user(&powerful)), Value::Null),
+        (Method::PATCH, user(&root), json!({ "first_name": "X" })),
+        (Method::PATCH, user(&root), json!({ "is_superuser": false })),
+        (Method::DELETE, user(&root), Value::Null),
+        (Method::DELETE, format!("{}/sessions", user(&root)), Value::Null),
+        (Method::POST, "/v1/users".to_owned(), json!({ "username": "evil", "is_superuser": true })),
+        (Method::POST, "/v1/users".to_owned(), json!({ "username": "evil", "is_staff": true })),
+        (Method::POST, "/v1/users".to_owned(), json!({ "username": "evil", "groups": ["strong"] })),
+        (Method::POST, "/v1/users".to_owned(), json!({ "username": "evil", "user_permissions": ["polls.close"] })),
+        (Method::POST, "/v1/groups".to_owned(), json!({ "name": "evil", "permissions": ["polls.close"] })),
+        (Method::PATCH, format!("/v1/groups/{strong}"), json!({ "name": "x" })),
+        (Method::PATCH, format!("/v1/groups/{strong}"), json!({ "permissions": [] })),
+        (Method::PATCH, format!("/v1/groups/{weak}"), json!({ "permissions": ["polls.vote", "polls.close"] })),
+        (Method::DELETE, format!("/v1/groups/{strong}"), Value::Null),
+        (Method::POST, "/v1/permissions".to_owned(), json!({ "name": "evil.do" })),
+        (Method::PATCH, "/v1/permissions/polls.vote".to_owned(), json!({ "description": "x" })),
+        (Method::DELETE, "/v1/permissions/polls.vote".to_owned(), Value::Null),
+        (Method::POST, "/v1/epoch".to_owned(), Value::Null),
+    ];
+    let mut admin = server.admin().await;
+    let everything = |admin: &mut crate::harness::Client| {
+        let mut admin = admin.clone();
+        async move {
+            let mut seen = Vec::new();
+            for list in ["/v1/users", "/v1/groups", "/v1/permissions"] {
+                let mut page = admin.get(list).await.json();
+                for item in page["items"].as_array_mut().unwrap() {
+                    item["last_login"] = Value::Null;
+                }
+                seen.push(page);
+            }
+            seen
+        }
+    };
+    let before = everything(&mut admin).await;
+    for (method, path, body) in beyond {
+        let answer = staff.call(method.clone(), &path, Some(body.clone()), &[]).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path} {body}");
+        answer.is_problem("forbidden");
+    }
+    assert_eq!(everything(&mut admin).await, before, "nothing was changed");
+}
+
+#[tokio::test]
+async fn the_last_active_superuser_stays_one() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let path = format!("/v1/users/{}", admin.get("/v1/me").await.text("id"));
+    for body in [json!({ "is_superuser": false }), json!({ "is_active": false })] {
+        admin.patch(&path, body).await.is(StatusCode::CONFLICT).is_problem("last_superuser");
+    }
+    admin.delete(&path).await.is(StatusCode::CONFLICT).is_problem("last_superuser");
+    // A disabled superuser does not count.
+    server.user("sleeper", json!({ "is_superuser": true, "is_active": true })).await;
+    let found = admin.get("/v1/users?search=sleeper").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    admin.patch(&format!("/v1/users/{found}"), json!({ "is_active": false })).await.is(StatusCode::OK);
+    admin.patch(&path, json!({ "is_superuser": false })).await.is(StatusCode::CONFLICT);
+    admin.patch(&format!("/v1/users/{found}"), json!({ "is_active": true })).await.is(StatusCode::OK);
+    admin.patch(&path, json!({ "is_superuser": false })).await.is(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn parallel_changes_of_one_user_all_happen() {
+    let server = Server::start().await;
+    let names: Vec<String> = (0..12).map(|n| format!("app.right{n}")).collect();
+    server.permissions(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (mut client, id) = server.user("busy", json!({})).await;
+    let admin = server.admin().await;
+    let statuses = at_once(12, |n| {
+        let mut admin = admin.clone();
+        let path = format!("/v1/users/{id}");
+        let body =
+            if n % 2 == 0 { json!({ "first_name": format!("n{n}") }) } else { json!({ "last_name": format!("n{n}") }) };
+        Box::pin(async move { admin.patch(&path, body).await.status })
+    })
+    .await;
+    assert!(statuses.iter().all(|status| status.is_success()), "{statuses:?}");
+    let me = client.get("/v1/me").await.json();
+    assert!(me["first_name"].as_str().unwrap().starts_with('n') && me["last_name"].as_str().unwrap().starts_with('n'));
+}
