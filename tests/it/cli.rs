@@ -58,7 +58,7 @@ impl Serving {
         (status.code(), rest)
     }
 
-    fn password(&self) -> &str {
+    pub(crate) fn password(&self) -> &str {
         let line = self.said.iter().find(|line| line.starts_with("made the superuser admin")).unwrap();
         line.split_whitespace().nth(7).unwrap()
     }
@@ -275,7 +275,8 @@ async fn keys_are_made_listed_and_retired_and_a_hangup_reads_them_without_droppi
     assert!(text(&output.stderr).contains("chmod 600"), "{}", text(&output.stderr));
 }
 
-#[tokio::test]
+// Connections are closed by a task, which has to run while this waits for the process.
+#[tokio::test(flavor = "multi_thread")]
 async fn the_development_certificate_is_made_once_and_serves_https_and_http2() {
     let folder = TempDir::new().unwrap();
     let server = Serving::start(folder.path(), &["--tls", "dev"]);

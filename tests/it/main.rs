@@ -1,5 +1,7 @@
 //! Signet from outside: each file is one capability, each test a sentence about it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::wrong_self_convention, reason = "`answer.is_problem(..)` goes on with the answer")]
 #![expect(clippy::too_many_lines, reason = "a test that tells a story is read from top to bottom")]
 
 mod cli;
@@ -10,6 +12,7 @@ mod layering;
 mod login;
 mod logout;
 mod openapi;
+mod readme;
 mod renewal;
 mod rights;
 mod session;

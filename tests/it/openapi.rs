@@ -207,7 +207,7 @@ async fn what_the_server_answers_is_what_the_document_says() {
                     judge(&document, &content["schema"], &answer.json(), &context, &mut faults);
                 }
                 None if !answer.body.is_empty() => {
-                    faults.push(format!("{context}: a body that is not in the document"))
+                    faults.push(format!("{context}: a body that is not in the document"));
                 }
                 None => {}
             }

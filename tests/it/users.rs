@@ -267,7 +267,7 @@ async fn parallel_changes_of_one_user_all_happen() {
         Box::pin(async move { admin.patch(&path, body).await.status })
     })
     .await;
-    assert!(statuses.iter().all(|status| status.is_success()), "{statuses:?}");
+    assert!(statuses.iter().all(StatusCode::is_success), "{statuses:?}");
     let me = client.get("/v1/me").await.json();
     assert!(me["first_name"].as_str().unwrap().starts_with('n') && me["last_name"].as_str().unwrap().starts_with('n'));
 }
