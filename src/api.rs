@@ -20,7 +20,7 @@ pub mod docs;
 pub mod document;
 pub mod front;
 pub mod groups;
-mod list;
+pub mod list;
 pub mod machine;
 pub mod origin;
 pub mod permissions;
@@ -61,35 +61,25 @@ pub const GROUPS: [&str; 9] =
     ["Account", "Session", "Devices", "Cookies", "Rights", "Users", "Groups", "Permissions", "Machine"];
 
 /// All operations.
-pub(crate) type Operations = (
-    account::AccountApi,
-    session::SessionApi,
-    sessions::SessionsApi,
-    cookies::CookiesApi,
-    rights::RightsApi,
-    users::UsersApi,
-    groups::GroupsApi,
-    permissions::PermissionsApi,
-    machine::MachineApi,
-);
-
-pub(crate) const OPERATIONS: Operations = (
-    account::AccountApi,
-    session::SessionApi,
-    sessions::SessionsApi,
-    cookies::CookiesApi,
-    rights::RightsApi,
-    users::UsersApi,
-    groups::GroupsApi,
-    permissions::PermissionsApi,
-    machine::MachineApi,
-);
+pub(crate) fn operations() -> impl OpenApi {
+    (
+        account::AccountApi,
+        session::SessionApi,
+        sessions::SessionsApi,
+        cookies::CookiesApi,
+        rights::RightsApi,
+        users::UsersApi,
+        groups::GroupsApi,
+        permissions::PermissionsApi,
+        machine::MachineApi,
+    )
+}
 
 /// All of Signet's routes, to be put behind [`front::Front`]. Programs that embed Signet add their own beside.
 #[must_use]
 pub fn routes() -> Route {
     let mut table: HashMap<String, HashMap<Method, BoxEndpoint<'static>>> = HashMap::new();
-    OPERATIONS.add_routes(&mut table);
+    operations().add_routes(&mut table);
     let route = table.into_iter().fold(Route::new(), |route, (path, methods)| route.at(path, Resource::new(methods)));
     docs::add(route)
 }

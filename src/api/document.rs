@@ -9,7 +9,7 @@ use poem_openapi::{OpenApiService, types::ToJSON as _};
 use serde_json::{Map, Value, json};
 
 use crate::api::problem::{Code, MEDIA_TYPE, Problem};
-use crate::api::{GROUPS, OPERATIONS};
+use crate::api::{GROUPS, operations};
 
 const DESCRIPTION: &str = "Django's sessions and authorization as one stateless API. A session is a signed token in a \
     cookie that scripts cannot read: log in with `POST /v1/login`, and every further call carries it. Log-out, flush \
@@ -27,9 +27,9 @@ pub fn text() -> String {
 #[must_use]
 pub fn document() -> Value {
     let service =
-        OpenApiService::new(OPERATIONS, "Signet", env!("CARGO_PKG_VERSION")).description(DESCRIPTION).server("/");
+        OpenApiService::new(operations(), "Signet", env!("CARGO_PKG_VERSION")).description(DESCRIPTION).server("/");
     let mut document: Value = serde_json::from_str(&service.spec()).unwrap_or_default();
-    let bodies = operations(&mut document).filter_map(|(path, method, operation)| {
+    let bodies = each_operation(&mut document).filter_map(|(path, method, operation)| {
         describe(&path, &method, operation);
         operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str().map(str::to_owned)
     });
@@ -48,7 +48,7 @@ pub fn document() -> Value {
 }
 
 /// Every operation with its path and method.
-fn operations(document: &mut Value) -> impl Iterator<Item = (String, String, &mut Map<String, Value>)> {
+fn each_operation(document: &mut Value) -> impl Iterator<Item = (String, String, &mut Map<String, Value>)> {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     paths.into_iter().flatten().flat_map(|(path, methods)| {
         let methods = methods.as_object_mut();

@@ -4,13 +4,13 @@ use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{Object, OpenApi};
 
 use crate::administration::{GroupChange, Staff};
 use crate::api::Group;
 use crate::api::body::{Body, Time};
 use crate::api::caller::{StaffRequired, Visit};
-use crate::api::list::{self, etag, slice, version};
+use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::Problem;
 use crate::api::session::Done;
 use crate::api::shown::names;
@@ -63,32 +63,6 @@ pub struct GroupList {
     /// The cursor of the next page; null when this is the last one.
     #[oai(nullable)]
     next: Option<String>,
-}
-
-/// A group, with an entity tag.
-#[derive(ApiResponse)]
-pub enum GroupReply {
-    /// The group.
-    #[oai(status = 200)]
-    Ok(
-        Json<GroupShown>,
-        /// Names this state of the group, for `If-Match`.
-        #[oai(header = "ETag")]
-        String,
-    ),
-}
-
-/// A group, just made.
-#[derive(ApiResponse)]
-pub enum GroupMade {
-    /// The group.
-    #[oai(status = 201)]
-    Created(
-        Json<GroupShown>,
-        /// Names this state of the group, for `If-Match`.
-        #[oai(header = "ETag")]
-        String,
-    ),
 }
 
 /// A group to make.
@@ -158,10 +132,10 @@ impl GroupsApi {
         visit: Data<&Visit>,
         staff: StaffRequired,
         Body(new): Body<NewGroup>,
-    ) -> Result<GroupMade, Problem> {
+    ) -> Result<Made<GroupShown>, Problem> {
         let permissions = new.permissions.unwrap_or_default();
         let group = Staff::new(visit.app(), &staff).create_group(&new.name, &permissions).await?;
-        Ok(GroupMade::Created(Json(GroupShown::of(&group)), etag(group.version)))
+        Ok(Made::of(GroupShown::of(&group), group.version))
     }
 
     /// Show a group
@@ -172,10 +146,10 @@ impl GroupsApi {
         _staff: StaffRequired,
         /// The group.
         id: Path<String>,
-    ) -> Result<GroupReply, Problem> {
+    ) -> Result<Tagged<GroupShown>, Problem> {
         let group = visit.app().store().group(parse(&id)?).await.map_err(unavailable)?;
         let group = group.ok_or(Error::NotFound("group"))?;
-        Ok(GroupReply::Ok(Json(GroupShown::of(&group)), etag(group.version)))
+        Ok(Tagged::of(GroupShown::of(&group), group.version))
     }
 
     /// Change a group
@@ -192,12 +166,12 @@ impl GroupsApi {
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         Body(patch): Body<GroupPatch>,
-    ) -> Result<GroupReply, Problem> {
+    ) -> Result<Tagged<GroupShown>, Problem> {
         let GroupPatch { name, permissions } = patch;
         let change = GroupChange { name, permissions };
         let wanted = version(if_match.as_deref())?;
         let group = Staff::new(visit.app(), &staff).change_group(parse(&id)?, &change, wanted).await?;
-        Ok(GroupReply::Ok(Json(GroupShown::of(&group)), etag(group.version)))
+        Ok(Tagged::of(GroupShown::of(&group), group.version))
     }
 
     /// Delete a group

@@ -2,6 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::Json;
+use poem_openapi::types::ToJSON;
 
 use crate::api::problem::{Code, Problem};
 use crate::error::Error;
@@ -39,9 +42,42 @@ pub(crate) fn cursor(key: Option<String>) -> Option<String> {
     key.map(|key| URL_SAFE_NO_PAD.encode(key))
 }
 
-/// A record's version as an entity tag.
-pub(crate) fn etag(version: u64) -> String {
-    format!("\"{version}\"")
+/// A record, with the tag of its state.
+#[derive(ApiResponse)]
+pub enum Tagged<T: ToJSON> {
+    /// The record as it is now.
+    #[oai(status = 200)]
+    Ok(
+        Json<T>,
+        /// Names this state of the record, for `If-Match`.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+impl<T: ToJSON> Tagged<T> {
+    pub(crate) fn of(record: T, version: u64) -> Self {
+        Self::Ok(Json(record), format!("\"{version}\""))
+    }
+}
+
+/// A record that was just made, with the tag of its state.
+#[derive(ApiResponse)]
+pub enum Made<T: ToJSON> {
+    /// The new record.
+    #[oai(status = 201)]
+    Created(
+        Json<T>,
+        /// Names this state of the record, for `If-Match`.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+impl<T: ToJSON> Made<T> {
+    pub(crate) fn of(record: T, version: u64) -> Self {
+        Self::Created(Json(record), format!("\"{version}\""))
+    }
 }
 
 /// The version that `If-Match` names; `None` when any will do.

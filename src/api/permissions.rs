@@ -4,13 +4,13 @@ use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{Object, OpenApi};
 
 use crate::administration::Staff;
 use crate::api::Group;
 use crate::api::body::Body;
 use crate::api::caller::{StaffRequired, Visit};
-use crate::api::list::{self, etag, slice, version};
+use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::Problem;
 use crate::api::session::Done;
 use crate::app::unavailable;
@@ -47,32 +47,6 @@ pub struct PermissionList {
     /// The cursor of the next page; null when this is the last one.
     #[oai(nullable)]
     next: Option<String>,
-}
-
-/// A permission, with an entity tag.
-#[derive(ApiResponse)]
-pub enum PermissionReply {
-    /// The permission.
-    #[oai(status = 200)]
-    Ok(
-        Json<PermissionShown>,
-        /// Names this state of the permission, for `If-Match`.
-        #[oai(header = "ETag")]
-        String,
-    ),
-}
-
-/// A permission, just added.
-#[derive(ApiResponse)]
-pub enum PermissionMade {
-    /// The permission.
-    #[oai(status = 201)]
-    Created(
-        Json<PermissionShown>,
-        /// Names this state of the permission, for `If-Match`.
-        #[oai(header = "ETag")]
-        String,
-    ),
 }
 
 /// A permission to add.
@@ -142,10 +116,10 @@ impl PermissionsApi {
         visit: Data<&Visit>,
         staff: StaffRequired,
         Body(new): Body<NewPermission>,
-    ) -> Result<PermissionMade, Problem> {
+    ) -> Result<Made<PermissionShown>, Problem> {
         let description = new.description.unwrap_or_default();
         let entry = Staff::new(visit.app(), &staff).create_permission(&new.name, &description).await?;
-        Ok(PermissionMade::Created(Json(PermissionShown::of(&entry)), etag(entry.version)))
+        Ok(Made::of(PermissionShown::of(&entry), entry.version))
     }
 
     /// Show a permission
@@ -156,11 +130,11 @@ impl PermissionsApi {
         _staff: StaffRequired,
         /// The permission.
         name: Path<String>,
-    ) -> Result<PermissionReply, Problem> {
+    ) -> Result<Tagged<PermissionShown>, Problem> {
         let name = parse(&name)?;
         let entry = visit.app().store().permission(&name).await.map_err(unavailable)?;
         let entry = entry.ok_or(Error::NotFound("permission"))?;
-        Ok(PermissionReply::Ok(Json(PermissionShown::of(&entry)), etag(entry.version)))
+        Ok(Tagged::of(PermissionShown::of(&entry), entry.version))
     }
 
     /// Describe a permission
@@ -177,11 +151,11 @@ impl PermissionsApi {
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         Body(patch): Body<PermissionPatch>,
-    ) -> Result<PermissionReply, Problem> {
+    ) -> Result<Tagged<PermissionShown>, Problem> {
         let wanted = version(if_match.as_deref())?;
         let staff = Staff::new(visit.app(), &staff);
         let entry = staff.describe_permission(&parse(&name)?, &patch.description, wanted).await?;
-        Ok(PermissionReply::Ok(Json(PermissionShown::of(&entry)), etag(entry.version)))
+        Ok(Tagged::of(PermissionShown::of(&entry), entry.version))
     }
 
     /// Delete a permission

@@ -4,14 +4,14 @@ use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{Object, OpenApi};
 
 use crate::account::Profile;
 use crate::administration::{Staff, UserChange};
 use crate::api::Group;
 use crate::api::body::Body;
 use crate::api::caller::{StaffRequired, Visit};
-use crate::api::list::{self, etag, slice, version};
+use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::Problem;
 use crate::api::session::Done;
 use crate::api::shown::{Device, DeviceList, User};
@@ -29,32 +29,6 @@ pub struct UserList {
     /// The cursor of the next page; null when this is the last one.
     #[oai(nullable)]
     next: Option<String>,
-}
-
-/// A user, with an entity tag.
-#[derive(ApiResponse)]
-pub enum UserReply {
-    /// The user.
-    #[oai(status = 200)]
-    Ok(
-        Json<User>,
-        /// Names this state of the user, for `If-Match`.
-        #[oai(header = "ETag")]
-        String,
-    ),
-}
-
-/// A user, just made.
-#[derive(ApiResponse)]
-pub enum UserMade {
-    /// The user.
-    #[oai(status = 201)]
-    Created(
-        Json<User>,
-        /// Names this state of the user, for `If-Match`.
-        #[oai(header = "ETag")]
-        String,
-    ),
 }
 
 /// A user to make.
@@ -147,8 +121,8 @@ fn parse(id: &str) -> Result<UserId, Error> {
     id.parse().map_err(|_| Error::NotFound("user"))
 }
 
-fn reply(app: &App, user: &user::User) -> UserReply {
-    UserReply::Ok(Json(User::of(user, &app.groups())), etag(user.version))
+fn reply(app: &App, user: &user::User) -> Tagged<User> {
+    Tagged::of(User::of(user, &app.groups()), user.version)
 }
 
 #[OpenApi(tag = "Group::Users")]
@@ -181,7 +155,7 @@ impl UsersApi {
         visit: Data<&Visit>,
         staff: StaffRequired,
         Body(new): Body<NewUser>,
-    ) -> Result<UserMade, Problem> {
+    ) -> Result<Made<User>, Problem> {
         let app = visit.app();
         let change = UserChange {
             username: None,
@@ -193,7 +167,7 @@ impl UsersApi {
             permissions: new.user_permissions,
         };
         let user = Staff::new(app, &staff).create_user(&new.username, new.password.as_deref(), &change).await?;
-        Ok(UserMade::Created(Json(User::of(&user, &app.groups())), etag(user.version)))
+        Ok(Made::of(User::of(&user, &app.groups()), user.version))
     }
 
     /// Show a user
@@ -204,7 +178,7 @@ impl UsersApi {
         _staff: StaffRequired,
         /// The user.
         id: Path<String>,
-    ) -> Result<UserReply, Problem> {
+    ) -> Result<Tagged<User>, Problem> {
         let user = visit.app().user(parse(&id)?).await?;
         Ok(reply(visit.app(), &user))
     }
@@ -223,7 +197,7 @@ impl UsersApi {
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
         Body(patch): Body<UserPatch>,
-    ) -> Result<UserReply, Problem> {
+    ) -> Result<Tagged<User>, Problem> {
         let change = UserChange {
             username: patch.username,
             profile: Profile { first_name: patch.first_name, last_name: patch.last_name, email: patch.email },
