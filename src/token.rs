@@ -11,7 +11,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-use crate::claims::Claims;
+use crate::claims::{Claims, LIFE_MAX};
 use crate::error::{Error, TokenFault};
 use crate::keys::{Keyring, Kind};
 
@@ -176,11 +176,7 @@ impl Tokens {
             return Err(TokenFault::UnknownHeader);
         }
         let payload = keyring.verify(Kind::Session, text).ok_or(TokenFault::Unverified)?;
-        // A derived struct would also accept an array of its fields.
-        if payload.first() != Some(&b'{') {
-            return Err(TokenFault::Unverified);
-        }
-        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| TokenFault::Unverified)?;
+        let claims: Claims = object(&payload).ok_or(TokenFault::Unverified)?;
         if claims.iss != self.issuer || claims.aud != self.audience {
             return Err(TokenFault::WrongAudience);
         }
@@ -216,10 +212,7 @@ impl Tokens {
             return None;
         }
         let payload = self.keyring.load().verify(Kind::Cookie, text)?;
-        if payload.first() != Some(&b'{') {
-            return None;
-        }
-        let claims: CookieClaims = serde_json::from_slice(&payload).ok()?;
+        let claims: CookieClaims = object(&payload)?;
         let now = now.timestamp();
         let ours = claims.iss == self.issuer && claims.aud == self.cookie_audience() && claims.name == name;
         (ours && claims.iat <= now + CLOCK_SKEW && now < claims.exp).then_some(claims.value)
@@ -230,11 +223,22 @@ impl Tokens {
     }
 }
 
+/// The claims of a payload that is one JSON object in UTF-8 (RFC 7519, section 7.2).
+///
+/// A derived struct would also accept an array of its fields, and bytes that are no text in claims that it does
+/// not know.
+fn object<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
+    let text = std::str::from_utf8(payload).ok().filter(|text| text.starts_with('{'))?;
+    serde_json::from_str(text).ok()
+}
+
 /// Whether times belong together and `now` is within them (RFC 7519, sections 4.1.4 to 4.1.6; no leeway
 /// after `exp`).
 fn in_time(claims: &Claims, now: DateTime<Utc>) -> Result<(), TokenFault> {
     let now = now.timestamp();
     let ordered = claims.auth_time <= claims.iat && claims.iat <= claims.exp && claims.exp <= claims.end;
+    let life = claims.end.checked_sub(claims.auth_time);
+    let given = life.is_some_and(|life| life <= i64::from(LIFE_MAX));
     let begun = claims.nbf <= now + CLOCK_SKEW && claims.iat <= now + CLOCK_SKEW;
-    if ordered && begun && now < claims.exp { Ok(()) } else { Err(TokenFault::OutsideItsTime) }
+    if ordered && given && begun && now < claims.exp { Ok(()) } else { Err(TokenFault::OutsideItsTime) }
 }
