@@ -485,3 +485,14 @@ pub(crate) async fn at_once<T: Send + 'static>(times: usize, job: impl Fn(usize)
     }
     results
 }
+
+/// A folder with these keys (name and algorithm), to start a server from.
+pub(crate) fn folder_with_keys(wanted: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let keys = folder.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    for (kid, algorithm) in wanted {
+        keys::generate(&keys, algorithm, Some(kid), DateTime::UNIX_EPOCH).unwrap();
+    }
+    folder
+}

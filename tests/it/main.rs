@@ -3,4 +3,7 @@
 #![expect(clippy::too_many_lines, reason = "a test that tells a story is read from top to bottom")]
 
 mod harness;
+mod wire;
+
 mod login;
+mod tokens;
