@@ -133,8 +133,7 @@ impl Tokens {
     /// # Errors
     /// `Internal` when the cryptographic library fails.
     pub fn mint(&self, claims: &Claims) -> Result<String, Error> {
-        let payload = serde_json::to_vec(claims).map_err(|e| Error::Internal(e.to_string()))?;
-        self.keyring.load().sign(Kind::Session, &payload).map_err(Error::Internal)
+        mint_by(&self.keyring.load(), claims)
     }
 
     /// Mints claims and remembers the token, which its client is about to send back.
@@ -142,10 +141,21 @@ impl Tokens {
     /// # Errors
     /// As [`Tokens::mint`].
     pub fn issue(&self, claims: Claims) -> Result<(String, Arc<Verified>), Error> {
-        let text = self.mint(&claims)?;
+        let keyring = self.keyring.load_full();
+        let text = mint_by(&keyring, &claims)?;
         let verified = Verified::new(claims);
-        self.verified.insert(text.as_str().into(), Arc::clone(&verified));
+        self.remember(&text, &verified, &keyring);
         Ok((text, verified))
+    }
+
+    /// Remembers a token that is good by this keyring, unless another one has taken its place meanwhile: memory
+    /// must not keep alive what a key that is gone has signed.
+    fn remember(&self, text: &str, verified: &Arc<Verified>, by: &Arc<Keyring>) {
+        self.verified.insert(text.into(), Arc::clone(verified));
+        // Asked after the insertion: either the new keyring is seen here, or its clearing sees the token.
+        if !Arc::ptr_eq(by, &self.keyring.load()) {
+            self.verified.remove(text);
+        }
     }
 
     /// What a session's token says, when it is ours, unharmed and within its time at `now`.
@@ -157,8 +167,9 @@ impl Tokens {
             in_time(&verified.claims, now)?;
             return Ok(verified);
         }
-        let verified = self.verify_anew(text, now)?;
-        self.verified.insert(text.into(), Arc::clone(&verified));
+        let keyring = self.keyring.load_full();
+        let verified = self.verify_by(&keyring, text, now)?;
+        self.remember(text, &verified, &keyring);
         Ok(verified)
     }
 
@@ -167,10 +178,13 @@ impl Tokens {
     /// # Errors
     /// As [`Tokens::verify`].
     pub fn verify_anew(&self, text: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, TokenFault> {
+        self.verify_by(&self.keyring.load(), text, now)
+    }
+
+    fn verify_by(&self, keyring: &Keyring, text: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, TokenFault> {
         if text.len() > TOKEN_BYTES_MAX {
             return Err(TokenFault::TooLong);
         }
-        let keyring = self.keyring.load();
         let header = text.split('.').next().unwrap_or_default();
         if !keyring.knows_header(Kind::Session, header) {
             return Err(TokenFault::UnknownHeader);
@@ -221,6 +235,11 @@ impl Tokens {
     fn cookie_audience(&self) -> String {
         format!("{}/cookies", self.audience)
     }
+}
+
+fn mint_by(keyring: &Keyring, claims: &Claims) -> Result<String, Error> {
+    let payload = serde_json::to_vec(claims).map_err(|e| Error::Internal(e.to_string()))?;
+    keyring.sign(Kind::Session, &payload).map_err(Error::Internal)
 }
 
 /// The claims of a payload that is one JSON object in UTF-8 (RFC 7519, section 7.2).
