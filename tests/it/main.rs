@@ -5,5 +5,6 @@
 mod harness;
 mod wire;
 
+mod keys;
 mod login;
 mod tokens;
