@@ -5,6 +5,7 @@
 mod harness;
 mod wire;
 
+mod cookie;
 mod keys;
 mod login;
 mod tokens;
