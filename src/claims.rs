@@ -191,6 +191,10 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
+/// The longest life of a session, in seconds: what browsers keep a cookie for, 400 days (RFC 6265bis, section 5.5).
+/// A longer [`Lifetime`] is cut to it, and a token that says more is not ours.
+pub const LIFE_MAX: u32 = 400 * 24 * 3600;
+
 /// How long sessions live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
@@ -214,7 +218,7 @@ impl Claims {
             nbf: 0,
             exp: 0,
             auth_time: now.timestamp(),
-            end: now.timestamp() + i64::from(life.end),
+            end: now.timestamp() + i64::from(life.end.min(LIFE_MAX)),
             generation: 0,
             rights_version: 0,
             epoch,

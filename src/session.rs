@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::app::{App, unavailable};
-use crate::claims::{Claims, Data, Expiry, SessionId, UserId, after, instant};
+use crate::claims::{Claims, Data, Expiry, SessionId, UserId, instant};
 use crate::error::{Error, TokenFault};
 use crate::password::Password;
 use crate::revocation::Standing;
@@ -344,7 +344,7 @@ pub async fn enter(app: &App, mut user: User, before: &Session, client: Client) 
         id: claims.sid,
         user: user.id,
         created: now,
-        ends: after(now, app.life().end),
+        ends: instant(claims.end),
         address: client.address,
         agent: client.agent.chars().filter(|c| !c.is_control()).take(200).collect(),
     };

@@ -11,7 +11,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-use crate::claims::Claims;
+use crate::claims::{Claims, LIFE_MAX};
 use crate::error::{Error, TokenFault};
 use crate::keys::{Keyring, Kind};
 
@@ -133,8 +133,7 @@ impl Tokens {
     /// # Errors
     /// `Internal` when the cryptographic library fails.
     pub fn mint(&self, claims: &Claims) -> Result<String, Error> {
-        let payload = serde_json::to_vec(claims).map_err(|e| Error::Internal(e.to_string()))?;
-        self.keyring.load().sign(Kind::Session, &payload).map_err(Error::Internal)
+        mint_by(&self.keyring.load(), claims)
     }
 
     /// Mints claims and remembers the token, which its client is about to send back.
@@ -142,10 +141,21 @@ impl Tokens {
     /// # Errors
     /// As [`Tokens::mint`].
     pub fn issue(&self, claims: Claims) -> Result<(String, Arc<Verified>), Error> {
-        let text = self.mint(&claims)?;
+        let keyring = self.keyring.load_full();
+        let text = mint_by(&keyring, &claims)?;
         let verified = Verified::new(claims);
-        self.verified.insert(text.as_str().into(), Arc::clone(&verified));
+        self.remember(&text, &verified, &keyring);
         Ok((text, verified))
+    }
+
+    /// Remembers a token that is good by this keyring, unless another one has taken its place meanwhile: memory
+    /// must not keep alive what a key that is gone has signed.
+    fn remember(&self, text: &str, verified: &Arc<Verified>, by: &Arc<Keyring>) {
+        self.verified.insert(text.into(), Arc::clone(verified));
+        // Asked after the insertion: either the new keyring is seen here, or its clearing sees the token.
+        if !Arc::ptr_eq(by, &self.keyring.load()) {
+            self.verified.remove(text);
+        }
     }
 
     /// What a session's token says, when it is ours, unharmed and within its time at `now`.
@@ -157,8 +167,9 @@ impl Tokens {
             in_time(&verified.claims, now)?;
             return Ok(verified);
         }
-        let verified = self.verify_anew(text, now)?;
-        self.verified.insert(text.into(), Arc::clone(&verified));
+        let keyring = self.keyring.load_full();
+        let verified = self.verify_by(&keyring, text, now)?;
+        self.remember(text, &verified, &keyring);
         Ok(verified)
     }
 
@@ -167,20 +178,19 @@ impl Tokens {
     /// # Errors
     /// As [`Tokens::verify`].
     pub fn verify_anew(&self, text: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, TokenFault> {
+        self.verify_by(&self.keyring.load(), text, now)
+    }
+
+    fn verify_by(&self, keyring: &Keyring, text: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, TokenFault> {
         if text.len() > TOKEN_BYTES_MAX {
             return Err(TokenFault::TooLong);
         }
-        let keyring = self.keyring.load();
         let header = text.split('.').next().unwrap_or_default();
         if !keyring.knows_header(Kind::Session, header) {
             return Err(TokenFault::UnknownHeader);
         }
         let payload = keyring.verify(Kind::Session, text).ok_or(TokenFault::Unverified)?;
-        // A derived struct would also accept an array of its fields.
-        if payload.first() != Some(&b'{') {
-            return Err(TokenFault::Unverified);
-        }
-        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| TokenFault::Unverified)?;
+        let claims: Claims = object(&payload).ok_or(TokenFault::Unverified)?;
         if claims.iss != self.issuer || claims.aud != self.audience {
             return Err(TokenFault::WrongAudience);
         }
@@ -216,10 +226,7 @@ impl Tokens {
             return None;
         }
         let payload = self.keyring.load().verify(Kind::Cookie, text)?;
-        if payload.first() != Some(&b'{') {
-            return None;
-        }
-        let claims: CookieClaims = serde_json::from_slice(&payload).ok()?;
+        let claims: CookieClaims = object(&payload)?;
         let now = now.timestamp();
         let ours = claims.iss == self.issuer && claims.aud == self.cookie_audience() && claims.name == name;
         (ours && claims.iat <= now + CLOCK_SKEW && now < claims.exp).then_some(claims.value)
@@ -230,11 +237,27 @@ impl Tokens {
     }
 }
 
+fn mint_by(keyring: &Keyring, claims: &Claims) -> Result<String, Error> {
+    let payload = serde_json::to_vec(claims).map_err(|e| Error::Internal(e.to_string()))?;
+    keyring.sign(Kind::Session, &payload).map_err(Error::Internal)
+}
+
+/// The claims of a payload that is one JSON object in UTF-8 (RFC 7519, section 7.2).
+///
+/// A derived struct would also accept an array of its fields, and bytes that are no text in claims that it does
+/// not know.
+fn object<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
+    let text = std::str::from_utf8(payload).ok().filter(|text| text.starts_with('{'))?;
+    serde_json::from_str(text).ok()
+}
+
 /// Whether times belong together and `now` is within them (RFC 7519, sections 4.1.4 to 4.1.6; no leeway
 /// after `exp`).
 fn in_time(claims: &Claims, now: DateTime<Utc>) -> Result<(), TokenFault> {
     let now = now.timestamp();
     let ordered = claims.auth_time <= claims.iat && claims.iat <= claims.exp && claims.exp <= claims.end;
+    let life = claims.end.checked_sub(claims.auth_time);
+    let given = life.is_some_and(|life| life <= i64::from(LIFE_MAX));
     let begun = claims.nbf <= now + CLOCK_SKEW && claims.iat <= now + CLOCK_SKEW;
-    if ordered && begun && now < claims.exp { Ok(()) } else { Err(TokenFault::OutsideItsTime) }
+    if ordered && given && begun && now < claims.exp { Ok(()) } else { Err(TokenFault::OutsideItsTime) }
 }

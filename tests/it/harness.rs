@@ -485,3 +485,33 @@ pub(crate) async fn at_once<T: Send + 'static>(times: usize, job: impl Fn(usize)
     }
     results
 }
+
+/// A folder with these keys (name and algorithm), to start a server from.
+pub(crate) fn folder_with_keys(wanted: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let keys = folder.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    for (kid, algorithm) in wanted {
+        keys::generate(&keys, algorithm, Some(kid), DateTime::UNIX_EPOCH).unwrap();
+    }
+    folder
+}
+
+impl Client {
+    /// The same caller at another address.
+    pub(crate) fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+}
+
+/// Serves the routes of a program that embeds Signet, behind Signet's front, until the test ends. Gives its address.
+pub(crate) async fn embed(app: &App, routes: impl poem::IntoEndpoint<Endpoint: 'static> + Send + 'static) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let acceptor = TcpAcceptor::from_tokio(listener).unwrap();
+    let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: true };
+    let front = signet::api::front::Front::new(app.clone(), settings);
+    let endpoint = poem::EndpointExt::with(routes.into_endpoint(), front);
+    tokio::spawn(async { poem::Server::new_with_acceptor(acceptor).run(endpoint).await.unwrap() });
+    base
+}

@@ -5,9 +5,11 @@
 #![expect(clippy::too_many_lines, reason = "a test that tells a story is read from top to bottom")]
 
 mod cli;
+mod cookie;
 mod cookies;
 mod example;
 mod harness;
+mod keys;
 mod layering;
 mod login;
 mod logout;
@@ -17,4 +19,6 @@ mod renewal;
 mod rights;
 mod session;
 mod store;
+mod tokens;
 mod users;
+mod wire;
