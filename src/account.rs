@@ -5,15 +5,15 @@
 use std::collections::BTreeSet;
 
 use crate::app::App;
-use crate::claims::{SessionId, UserId};
+use crate::claims::UserId;
 use crate::error::{Error, Fault};
 use crate::password::{self, Password};
 use crate::session::{self, Client, Session};
-use crate::store::Write;
+use crate::store::{Member, Witness, Write};
 use crate::user::{self, UNUSABLE_PASSWORD, User, Username};
 
-/// How often a change is tried again when somebody else was faster.
-pub(crate) const TRIES: usize = 16;
+/// How often a change is tried when somebody else is faster.
+const TRIES: usize = 16;
 
 /// What somebody who registers says.
 pub struct Registration<'a> {
@@ -41,8 +41,9 @@ pub async fn register(
     }
     let Registration { username, password, email } = registration;
     let user = new_user(app, username, Some(password), email).await?;
-    app.commit(vec![Write::CreateUser(Box::new(user.clone()))]).await?;
-    session::enter(app, user, before, client).await
+    // One commit: an account whose first session does not fit is not made.
+    let made = vec![Write::CreateUser(Box::new(user.clone()))];
+    session::enter(app, Member { user, groups: Vec::new() }, before, client, made).await
 }
 
 /// The record of a new, active user without rights. Not stored yet. Without a password nobody can log in.
@@ -105,36 +106,50 @@ pub async fn first_superuser(app: &App, given: Option<&str>) -> Result<Option<Pa
     Ok(random)
 }
 
-/// Reads a user, changes the record and stores it, again when somebody else was faster; gives the new state.
+/// Tries again while somebody else is faster.
+///
+/// # Errors
+/// What the attempt finds; `Changed` when others were faster every time.
+pub(crate) async fn persist<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 0..TRIES {
+        match attempt().await {
+            Err(Error::Changed) => {}
+            done => return done,
+        }
+    }
+    Err(Error::Changed)
+}
+
+/// Reads a user, changes the record and stores it in the name of a session; gives the new state.
 ///
 /// What the change takes away is revoked in the same commit: a new generation when the password changed, the
 /// account was disabled or `change` says so; a new rights version when name, flags, groups or permissions did.
 ///
 /// # Errors
-/// What `change` finds; `NotFound`; `Changed` when others were faster every time; otherwise as [`App::commit`].
+/// What `change` finds; `NotFound`; `Changed` when others were faster every time; `NotAuthenticated` or `Outdated`
+/// when the session is not what it was; otherwise as [`App::commit`].
 pub(crate) async fn change(
     app: &App,
+    by: Witness,
     id: UserId,
     change: impl Fn(&mut User) -> Result<Vec<Write>, Error>,
 ) -> Result<User, Error> {
-    for _ in 0..TRIES {
+    persist(|| async {
         let before = app.user(id).await?;
         let mut user = before.clone();
-        let mut writes = change(&mut user)?;
-        if user == before {
-            return Ok(user);
+        let mut writes = vec![Write::InNameOf(by)];
+        writes.extend(change(&mut user)?);
+        if user != before {
+            writes.extend(revoking(app, &before, &mut user));
+            user.version = before.version + 1;
         }
-        writes.extend(revoking(app, &before, &mut user));
-        match app.commit(writes).await {
-            Err(Error::Changed) => {}
-            Err(error) => return Err(error),
-            Ok(()) => {
-                user.version = before.version + 1;
-                return Ok(user);
-            }
-        }
-    }
-    Err(Error::Changed)
+        app.commit(writes).await?;
+        Ok(user)
+    })
+    .await
 }
 
 /// The writes that store `after` in the place of `before` and revoke what it takes away. Raises the versions.
@@ -196,8 +211,8 @@ impl Profile {
 ///
 /// # Errors
 /// The faults of the profile, and as [`App::commit`].
-pub async fn change_profile(app: &App, id: UserId, profile: &Profile) -> Result<User, Error> {
-    change(app, id, |user| profile.apply(user).map(|()| Vec::new())).await
+pub async fn change_profile(app: &App, session: &Session, profile: &Profile) -> Result<User, Error> {
+    change(app, session.witness(false)?, session.id()?, |user| profile.apply(user).map(|()| Vec::new())).await
 }
 
 /// Another password for the session's user. All other sessions of the user have ended after `Ok`; this one goes
@@ -216,9 +231,10 @@ pub async fn change_password(app: &App, session: &Session, old: &str, new: &str)
     if !right {
         return Err(Error::WrongPassword);
     }
+    session::can_follow(app, session)?;
     let encoded = app.pool().hash(new).await?;
     let keep = session.claims().map(|claims| claims.sid);
-    let changed = change(app, id, |now| {
+    let changed = change(app, session.witness(false)?, id, |now| {
         // The old password was judged by this hash; another one came in between.
         if now.password != user.password {
             return Err(Error::WrongPassword);
@@ -227,17 +243,25 @@ pub async fn change_password(app: &App, session: &Session, old: &str, new: &str)
         Ok(vec![Write::CloseSessions { user: id, keep }])
     })
     .await?;
-    session::follow(app, session, &changed)
+    session::follow(app, session, changed.generation)
 }
 
-/// Ends every session of the user but the one to keep, by a new generation: also those that nobody knows of.
+/// Ends every session of the session's own user, by a new generation: also those that nobody knows of. With `keep`,
+/// this one goes on with the issue that is returned.
 ///
 /// # Errors
-/// `NotFound`, and as [`App::commit`].
-pub async fn end_sessions(app: &App, id: UserId, keep: Option<SessionId>) -> Result<User, Error> {
-    change(app, id, |user| {
+/// `CookieTooLarge` when it could not go on, `NotAuthenticated` when it has ended, and as [`App::commit`]; nothing
+/// has changed then.
+pub async fn end_own_sessions(app: &App, session: &Session, keep: bool) -> Result<Option<Session>, Error> {
+    if keep {
+        session::can_follow(app, session)?;
+    }
+    let id = session.id()?;
+    let kept = session.claims().map(|claims| claims.sid).filter(|_| keep);
+    let user = change(app, session.witness(false)?, id, |user| {
         user.generation += 1;
-        Ok(vec![Write::CloseSessions { user: id, keep }])
+        Ok(vec![Write::CloseSessions { user: id, keep: kept }])
     })
-    .await
+    .await?;
+    if keep { session::follow(app, session, user.generation).map(Some) } else { Ok(None) }
 }

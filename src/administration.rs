@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::account::{self, Profile, TRIES, revoking};
+use crate::account::{self, Profile, persist, revoking};
 use crate::app::{App, unavailable};
 use crate::claims::{GroupId, UserId};
 use crate::error::{Error, Fault};
 use crate::rights::{Group, Permission, PermissionEntry, group_name};
 use crate::session::{self, Session};
-use crate::store::{Revocation, Write};
+use crate::store::Write;
 use crate::user::{User, Username};
 
 /// A change of a user by staff; `None` leaves a member as it is.
@@ -104,7 +104,7 @@ impl<'a> Staff<'a> {
         let mut user = account::new_user(self.app, username, password, email).await?;
         self.resolve(change).await?;
         self.apply(change, &mut user)?;
-        self.app.commit(vec![Write::CreateUser(Box::new(user.clone()))]).await?;
+        self.commit(vec![Write::CreateUser(Box::new(user.clone()))]).await?;
         Ok(user)
     }
 
@@ -115,7 +115,7 @@ impl<'a> Staff<'a> {
     /// `BeyondOwnRights`; `Taken`; `LastSuperuser`; `RightsTooLarge`; as [`App::commit`].
     pub async fn change_user(&self, id: UserId, change: &UserChange, if_match: Option<u64>) -> Result<User, Error> {
         self.resolve(change).await?;
-        account::change(self.app, id, |user| {
+        account::change(self.app, self.session.witness(true)?, id, |user| {
             at_version(if_match, user.version)?;
             self.may_touch(user)?;
             let was_active = user.is_active;
@@ -192,18 +192,14 @@ impl<'a> Staff<'a> {
     /// # Errors
     /// `NotFound`; `BeyondOwnRights`; `LastSuperuser`; as [`App::commit`].
     pub async fn delete_user(&self, id: UserId) -> Result<(), Error> {
-        for _ in 0..TRIES {
+        persist(|| async {
             let mut user = self.app.user(id).await?;
             self.may_touch(&user)?;
             let was = user.version;
             user.generation += 1;
-            let writes = vec![self.app.mark(&user), Write::DeleteUser { id, was }];
-            match self.app.commit(writes).await {
-                Err(Error::Changed) => {}
-                done => return done,
-            }
-        }
-        Err(Error::Changed)
+            self.commit(vec![self.app.mark(&user), Write::DeleteUser { id, was }]).await
+        })
+        .await
     }
 
     /// Ends every session of the user.
@@ -211,8 +207,13 @@ impl<'a> Staff<'a> {
     /// # Errors
     /// `NotFound`; `BeyondOwnRights`; as [`App::commit`].
     pub async fn end_sessions(&self, id: UserId) -> Result<(), Error> {
-        self.may_touch(&self.app.user(id).await?)?;
-        account::end_sessions(self.app, id, None).await.map(drop)
+        account::change(self.app, self.session.witness(true)?, id, |user| {
+            self.may_touch(user)?;
+            user.generation += 1;
+            Ok(vec![Write::CloseSessions { user: id, keep: None }])
+        })
+        .await
+        .map(drop)
     }
 
     /// A new group.
@@ -227,7 +228,7 @@ impl<'a> Staff<'a> {
         };
         self.must_hold(found.iter().map(Permission::as_str))?;
         let group = Group { id: GroupId::random(), name, permissions: found, created: self.app.now(), version: 0 };
-        self.app.commit(vec![Write::CreateGroup(group.clone())]).await?;
+        self.commit(vec![Write::CreateGroup(group.clone())]).await?;
         Ok(group)
     }
 
@@ -248,7 +249,7 @@ impl<'a> Staff<'a> {
             }
             None => None,
         };
-        for _ in 0..TRIES {
+        persist(|| async {
             let before = self.group(id).await?;
             at_version(if_match, before.version)?;
             self.must_hold(before.permissions.iter().map(Permission::as_str))?;
@@ -275,15 +276,11 @@ impl<'a> Staff<'a> {
                 }
             }
             writes.push(Write::ChangeGroup { group: group.clone(), was: before.version });
-            match self.app.commit(writes).await {
-                Err(Error::Changed) => {}
-                done => {
-                    group.version = before.version + 1;
-                    return done.map(|()| group);
-                }
-            }
-        }
-        Err(Error::Changed)
+            self.commit(writes).await?;
+            group.version = before.version + 1;
+            Ok(group)
+        })
+        .await
     }
 
     /// The writes that make the tokens of a user stale.
@@ -298,7 +295,7 @@ impl<'a> Staff<'a> {
     /// # Errors
     /// `NotFound`; `BeyondOwnRights`; as [`App::commit`].
     pub async fn delete_group(&self, id: GroupId) -> Result<(), Error> {
-        for _ in 0..TRIES {
+        persist(|| async {
             let group = self.group(id).await?;
             self.must_hold(group.permissions.iter().map(Permission::as_str))?;
             let mut writes = Vec::new();
@@ -308,12 +305,15 @@ impl<'a> Staff<'a> {
                 writes.extend(revoking(self.app, &member, &mut after));
             }
             writes.push(Write::DeleteGroup { id, was: group.version });
-            match self.app.commit(writes).await {
-                Err(Error::Changed) => {}
-                done => return done,
-            }
-        }
-        Err(Error::Changed)
+            self.commit(writes).await
+        })
+        .await
+    }
+
+    /// Makes the writes, unless these staff's own session or rights are not what they were.
+    async fn commit(&self, mut writes: Vec<Write>) -> Result<(), Error> {
+        writes.insert(0, Write::InNameOf(self.session.witness(true)?));
+        self.app.commit(writes).await
     }
 
     async fn group(&self, id: GroupId) -> Result<Group, Error> {
@@ -334,7 +334,7 @@ impl<'a> Staff<'a> {
             return Err(Error::Invalid(faults));
         };
         let permission = PermissionEntry { name, description, version: 0 };
-        self.app.commit(vec![Write::CreatePermission(permission.clone())]).await?;
+        self.commit(vec![Write::CreatePermission(permission.clone())]).await?;
         Ok(permission)
     }
 
@@ -354,7 +354,7 @@ impl<'a> Staff<'a> {
         let was = permission.version;
         at_version(if_match, was)?;
         permission.description = describe(description).map_err(|fault| Error::Invalid(vec![fault]))?;
-        self.app.commit(vec![Write::ChangePermission { permission: permission.clone(), was }]).await?;
+        self.commit(vec![Write::ChangePermission { permission: permission.clone(), was }]).await?;
         permission.version = was + 1;
         Ok(permission)
     }
@@ -365,7 +365,7 @@ impl<'a> Staff<'a> {
     /// `NotFound`; `BeyondOwnRights` unless a superuser; as [`App::commit`].
     pub async fn delete_permission(&self, name: &Permission) -> Result<(), Error> {
         self.superuser_only("delete a permission")?;
-        for _ in 0..TRIES {
+        persist(|| async {
             let permission = self.permission(name).await?;
             let mut writes = Vec::new();
             for holder in self.app.store().holders(name).await.map_err(unavailable)? {
@@ -381,12 +381,9 @@ impl<'a> Staff<'a> {
                 }
             }
             writes.push(Write::DeletePermission { name: name.clone(), was: permission.version });
-            match self.app.commit(writes).await {
-                Err(Error::Changed) => {}
-                done => return done,
-            }
-        }
-        Err(Error::Changed)
+            self.commit(writes).await
+        })
+        .await
     }
 
     async fn permission(&self, name: &Permission) -> Result<PermissionEntry, Error> {
@@ -400,8 +397,7 @@ impl<'a> Staff<'a> {
     /// `BeyondOwnRights` unless a superuser; as [`App::commit`].
     pub async fn end_everything(&self) -> Result<(), Error> {
         self.superuser_only("end every session")?;
-        let next = self.app.revocations().epoch() + 1;
-        self.app.commit(vec![Write::Revoke(Revocation::Epoch(next))]).await
+        self.app.end_everything(vec![Write::InNameOf(self.session.witness(true)?)]).await
     }
 }
 

@@ -118,10 +118,14 @@ impl Endpoint for Resource {
     }
 }
 
+/// More parameters than any operation has.
+const PARAMETERS_MAX: usize = 32;
+
 /// The parameters of the query, each of them once.
 fn query(request: &Request) -> Result<Vec<(String, String)>, Problem> {
-    if request.uri().query().is_none() {
-        return Ok(Vec::new());
+    let Some(query) = request.uri().query() else { return Ok(Vec::new()) };
+    if query.bytes().filter(|byte| *byte == b'&').count() >= PARAMETERS_MAX {
+        return Err(Problem::with_detail(Code::InvalidParameter, "There are too many parameters."));
     }
     let pairs: Vec<(String, String)> = request.params().map_err(|_| Problem::new(Code::InvalidParameter))?;
     let twice = |at: usize| pairs[..at].iter().any(|(name, _)| *name == pairs[at].0);

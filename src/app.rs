@@ -2,20 +2,21 @@
 //!
 //! Owns the one door through which anything durable changes: store first, then memory. Knows no HTTP.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
-use tokio::sync::Mutex;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::claims::{Lifetime, UserId};
-use crate::error::Error;
+use crate::claims::{GroupId, Lifetime, UserId};
+use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
 use crate::password::{Cost, Pool};
 use crate::revocation::Revocations;
-use crate::rights::GroupTable;
-use crate::store::{Revocation, SharedStore, Slice, StoreError, Write};
+use crate::rights::{Group, GroupTable};
+use crate::store::{Revocation, SharedStore, StoreError, Write};
 use crate::token::Tokens;
 use crate::user::User;
 
@@ -25,8 +26,11 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 /// How often memory is compared with the store and rid of what is over.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 
-/// How many rounds of tending pass between two sweeps of what is over.
+/// How many rounds of tending pass between two sweeps of memory.
 const SWEEP_ROUNDS: u64 = 600;
+
+/// How long after its end something is forgotten: clocks are set back, and two nodes differ.
+const FORGET_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// What an [`App`] is wired from.
 pub struct Parts {
@@ -59,8 +63,11 @@ struct Wired {
     tokens: Tokens,
     revocations: Revocations,
     groups: ArcSwap<GroupTable>,
-    /// Held while the table of groups is read again, so that the latest reading is the one that stays.
-    group_feed: Mutex<()>,
+    group_feed: Mutex<GroupFeed>,
+    /// The incarnation of the store that memory was loaded from.
+    loaded: AtomicU64,
+    /// Held while everything is ended, so that two who do so at once end everything twice.
+    epoch_step: tokio::sync::Mutex<()>,
     pool: Pool,
     life: Lifetime,
     longest_life: u32,
@@ -80,7 +87,9 @@ impl App {
             tokens: Tokens::new(&parts.issuer, &parts.audience, parts.keyring),
             revocations: Revocations::default(),
             groups: ArcSwap::default(),
-            group_feed: Mutex::new(()),
+            group_feed: Mutex::default(),
+            loaded: AtomicU64::new(0),
+            epoch_step: tokio::sync::Mutex::new(()),
             pool: Pool::start(parts.hash_workers, parts.hash_cost)?,
             store: parts.store,
             life: parts.life,
@@ -94,78 +103,95 @@ impl App {
 
     /// Reads into memory what the store holds for it. Revocations that are in memory stay.
     async fn load(&self) -> Result<(), Error> {
-        let state = self.0.store.state().await.map_err(unavailable)?;
-        for revocation in &state.revocations {
-            self.0.revocations.learn(revocation);
+        loop {
+            let incarnation = self.0.store.incarnation();
+            let before = self.feed().changes;
+            let state = self.0.store.state().await.map_err(unavailable)?;
+            for revocation in &state.revocations {
+                self.0.revocations.learn(revocation);
+            }
+            let mut feed = self.feed();
+            // A change that was made meanwhile may not be in what was read.
+            if feed.changes == before && self.0.store.incarnation() == incarnation {
+                feed.replace(state.groups);
+                self.0.groups.store(Arc::new(feed.table()));
+                self.0.loaded.store(incarnation, Ordering::SeqCst);
+                return Ok(());
+            }
         }
-        self.load_groups().await
     }
 
-    async fn load_groups(&self) -> Result<(), Error> {
-        let _feed = self.0.group_feed.lock().await;
-        let all = Slice { limit: usize::MAX, ..Slice::default() };
-        let groups = self.0.store.groups(all).await.map_err(unavailable)?;
-        self.0.groups.store(Arc::new(GroupTable::new(&groups.items)));
-        Ok(())
+    fn feed(&self) -> MutexGuard<'_, GroupFeed> {
+        self.0.group_feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the writes durable, all or none, then lets them act on the very next request. Runs to its end even
     /// when the caller goes away meanwhile: memory must never know less than the store.
     ///
     /// # Errors
-    /// `Changed`, `Taken` or `LastSuperuser` when a condition does not hold; `Unavailable` when the store
-    /// failed. Nothing has changed then.
+    /// `Changed`, `Taken`, `LastSuperuser`, `Outdated` or `NotAuthenticated` when a condition does not hold;
+    /// `Unavailable` when the store failed. Nothing has changed then.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
         let app = self.clone();
         let job = async move {
-            let revoked: Vec<Revocation> = writes.iter().filter_map(revocation).collect();
-            let regroups = writes.iter().any(|write| {
-                matches!(write, Write::CreateGroup(_) | Write::ChangeGroup { .. } | Write::DeleteGroup { .. })
-            });
+            let changes = Changes::of(&writes);
             app.0.store.commit(writes).await.map_err(unavailable)?;
-            for revocation in &revoked {
-                app.0.revocations.learn(revocation);
-            }
-            if regroups {
-                app.load_groups().await?;
-            }
+            app.learn(changes);
             Ok(())
         };
         let done = tokio::spawn(job).await;
         done.unwrap_or_else(|e| Err(Error::Internal(format!("a commit ended early: {e}"))))
     }
 
+    fn learn(&self, changes: Changes) {
+        for revocation in &changes.revocations {
+            self.0.revocations.learn(revocation);
+        }
+        if !changes.groups.is_empty() {
+            let mut feed = self.feed();
+            feed.learn(changes.groups);
+            self.0.groups.store(Arc::new(feed.table()));
+        }
+    }
+
     /// Until dropped: keeps memory in step with a store that was opened again, and drops what is over.
     pub async fn tend(self) {
-        let mut incarnation = self.0.store.incarnation();
         let mut rounds = 0u64;
         let mut tick = tokio::time::interval(TEND_EVERY);
         loop {
             tick.tick().await;
-            let present = self.0.store.incarnation();
-            if present != incarnation && self.0.store.is_ready() {
-                match self.load().await {
-                    Ok(()) => incarnation = present,
-                    Err(why) => tracing::error!(%why, "memory could not be loaded from the store"),
-                }
+            let store = &self.0.store;
+            if store.incarnation() != self.0.loaded.load(Ordering::SeqCst)
+                && store.is_ready()
+                && let Err(why) = self.load().await
+            {
+                tracing::error!(%why, "memory could not be loaded from the store");
             }
-            if rounds.is_multiple_of(SWEEP_ROUNDS)
-                && let Err(why) = self.forget().await
+            if store.is_ready()
+                && let Err(why) = self.forget_some().await
             {
                 tracing::warn!(%why, "what is over could not be dropped");
+            }
+            if rounds.is_multiple_of(SWEEP_ROUNDS) {
+                self.0.revocations.forget(self.now() - FORGET_AFTER);
             }
             rounds += 1;
         }
     }
 
-    /// Drops revocations and open sessions that cover nothing any more.
+    /// Drops, in the store, the oldest of what covers nothing any more.
+    async fn forget_some(&self) -> Result<(), Error> {
+        self.0.store.commit(vec![Write::Forget(self.now() - FORGET_AFTER)]).await.map_err(unavailable)
+    }
+
+    /// Drops revocations and open sessions that cover nothing any more, in memory and, when they are not too many,
+    /// in the store.
     ///
     /// # Errors
     /// `Unavailable` when the store failed.
     pub async fn forget(&self) -> Result<(), Error> {
-        let now = self.now();
-        self.commit(vec![Write::Forget(now)]).await?;
-        self.0.revocations.forget(now);
+        self.forget_some().await?;
+        self.0.revocations.forget(self.now() - FORGET_AFTER);
         Ok(())
     }
 
@@ -235,6 +261,16 @@ impl App {
         user.ok_or(Error::NotFound("user"))
     }
 
+    /// Ends every session of everybody, by a new epoch. `others` are written in the same commit.
+    ///
+    /// # Errors
+    /// As [`App::commit`].
+    pub async fn end_everything(&self, mut others: Vec<Write>) -> Result<(), Error> {
+        let _step = self.0.epoch_step.lock().await;
+        others.push(Write::Revoke(Revocation::Epoch(self.0.revocations.epoch() + 1)));
+        self.commit(others).await
+    }
+
     /// The write that ends older generations of the user, or makes older rights stale, as the record says.
     #[must_use]
     pub fn mark(&self, user: &User) -> Write {
@@ -247,10 +283,70 @@ impl App {
     }
 }
 
-fn revocation(write: &Write) -> Option<Revocation> {
-    match write {
-        Write::Revoke(revocation) => Some(*revocation),
-        _ => None,
+/// What a commit changes in memory.
+struct Changes {
+    revocations: Vec<Revocation>,
+    groups: Vec<GroupChange>,
+}
+
+enum GroupChange {
+    Is(Group),
+    Gone(GroupId),
+}
+
+impl Changes {
+    fn of(writes: &[Write]) -> Self {
+        let mut changes = Self { revocations: Vec::new(), groups: Vec::new() };
+        for write in writes {
+            match write {
+                Write::Revoke(revocation) => changes.revocations.push(*revocation),
+                Write::CreateGroup(group) => changes.groups.push(GroupChange::Is(group.clone())),
+                Write::ChangeGroup { group, was } => {
+                    changes.groups.push(GroupChange::Is(Group { version: was + 1, ..group.clone() }));
+                }
+                Write::DeleteGroup { id, .. } => changes.groups.push(GroupChange::Gone(*id)),
+                _ => {}
+            }
+        }
+        changes
+    }
+}
+
+/// The groups as memory knows them. Changes may arrive in another order than they were committed in: the newest
+/// version of a group stays, and one that is gone does not come back.
+#[derive(Default)]
+struct GroupFeed {
+    groups: HashMap<GroupId, Group>,
+    gone: HashSet<GroupId>,
+    /// Counts what was learned.
+    changes: u64,
+}
+
+impl GroupFeed {
+    fn learn(&mut self, changes: Vec<GroupChange>) {
+        for change in changes {
+            match change {
+                GroupChange::Gone(id) => {
+                    self.groups.remove(&id);
+                    self.gone.insert(id);
+                }
+                GroupChange::Is(group) => {
+                    let known = self.groups.get(&group.id).map(|known| known.version);
+                    if !self.gone.contains(&group.id) && known.is_none_or(|known| known < group.version) {
+                        self.groups.insert(group.id, group);
+                    }
+                }
+            }
+        }
+        self.changes += 1;
+    }
+
+    fn replace(&mut self, groups: Vec<Group>) {
+        self.groups = groups.into_iter().map(|group| (group.id, group)).collect();
+    }
+
+    fn table(&self) -> GroupTable {
+        GroupTable::new(self.groups.values())
     }
 }
 
@@ -261,6 +357,9 @@ pub fn unavailable(error: StoreError) -> Error {
         StoreError::Changed => Error::Changed,
         StoreError::Taken(what) => Error::Taken(what),
         StoreError::LastSuperuser => Error::LastSuperuser,
+        StoreError::Ended => Error::NotAuthenticated(TokenFault::Revoked),
+        StoreError::Outdated => Error::Outdated,
+        StoreError::Damaged(why) => Error::Internal(why),
         StoreError::Failed(why) => Error::Unavailable(why),
     }
 }

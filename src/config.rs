@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::claims::Lifetime;
+use crate::claims::{LIFE_MAX, Lifetime};
 
 /// The flags of `serve`, as they were given. Each is also a variable.
 #[derive(Debug, Clone, Args)]
@@ -127,9 +127,6 @@ fn bad(flag: &str, what: impl fmt::Display, mend: impl fmt::Display) -> BadConfi
     BadConfig(format!("--{flag} (SIGNET_{variable}): {what}; {mend}"))
 }
 
-/// The longest life of a session: what browsers keep a cookie for (RFC 6265bis, section 5.5).
-const END_MAX: u64 = 400 * 24 * 3600;
-
 impl Flags {
     /// The configuration that the flags ask for. Nothing is made or changed.
     ///
@@ -205,7 +202,7 @@ fn time(flag: &str, text: &str, least: u64) -> Result<u32, BadConfig> {
     let seconds = text.parse().map(Duration::from_secs).or_else(|_| humantime::parse_duration(text));
     let seconds = seconds.map_err(|_| bad(flag, "not a time", "give one such as 90s, 30m, 1h or 14d"))?.as_secs();
     match u32::try_from(seconds) {
-        Ok(fine) if (least..=END_MAX).contains(&seconds) => Ok(fine),
+        Ok(fine) if (least..=u64::from(LIFE_MAX)).contains(&seconds) => Ok(fine),
         _ => Err(bad(flag, "too short or too long", format!("give a time from {least} seconds to 400 days"))),
     }
 }

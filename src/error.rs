@@ -83,6 +83,9 @@ pub enum Error {
     /// Somebody else changed the thing in between.
     #[error("changed in between")]
     Changed,
+    /// The caller's own rights were changed while the request was on its way.
+    #[error("the caller's rights were changed meanwhile")]
+    Outdated,
     /// `If-Match` names another state than the present one.
     #[error("precondition failed")]
     PreconditionFailed,

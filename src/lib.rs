@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | 9 | [`cli`] | the commands |
 //! | 8 | [`server`] | bind, run, stop |
-//! | 7 | [`tls`], [`config`] | encrypted connections; the configuration |
+//! | 7 | [`connection`], [`config`] | connections, encrypted or not; the configuration |
 //! | 6 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
 //! | 5 | [`administration`] | what staff does |
 //! | 4 | [`account`], [`session`] | a user's own account; the life of a session |
@@ -28,6 +28,7 @@ pub mod app;
 pub mod claims;
 pub mod cli;
 pub mod config;
+pub mod connection;
 pub mod error;
 pub mod keys;
 pub mod password;
@@ -36,6 +37,6 @@ pub mod rights;
 pub mod server;
 pub mod session;
 pub mod store;
-pub mod tls;
+
 pub mod token;
 pub mod user;

@@ -234,10 +234,9 @@ fn hash(password: &Password, cost: Cost, memory: &mut Vec<Block>) -> Result<Stri
 fn verify(password: &Password, encoded: Option<&str>, cost: Cost, memory: &mut Vec<Block>) -> Result<bool, Error> {
     if let Some((salt, params, expected)) = encoded.and_then(parts) {
         let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
-        let out = &mut out[..expected.as_bytes().len().min(Params::DEFAULT_OUTPUT_LEN)];
-        derive(password, &salt, params, out, memory)?;
+        derive(password, &salt, params, &mut out, memory)?;
         // `Output` compares in constant time.
-        return Ok(Output::new(out).is_ok_and(|found| found == expected));
+        return Ok(Output::new(&out).is_ok_and(|found| found == expected));
     }
     hash(password, cost, memory)?;
     Ok(false)

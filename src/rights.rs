@@ -109,7 +109,7 @@ struct Entry {
 impl GroupTable {
     /// The table of `groups`.
     #[must_use]
-    pub fn new(groups: &[Group]) -> Self {
+    pub fn new<'a>(groups: impl IntoIterator<Item = &'a Group>) -> Self {
         let mut table = Self::default();
         for group in groups {
             let grants = group.permissions.iter().map(|p| p.0.clone()).collect();

@@ -17,16 +17,13 @@ use crate::api::front::{Front, Settings};
 use crate::api::origin::Origins;
 use crate::app::{App, Parts};
 use crate::config::{Config, Tls};
+use crate::connection;
 use crate::keys::{self, Keyring};
 use crate::password::{Cost, Password};
 use crate::store::embedded::Embedded;
-use crate::tls;
 
 /// How long running requests may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// How long a connection may say nothing.
-const IDLE: Duration = Duration::from_secs(75);
 
 /// Why the server could not start or go on: what, why, and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +91,7 @@ impl Server {
         // Not for the certificate made for localhost: browsers remember it for the host, not for the port.
         let https_only =
             config.tls != Tls::Dev && (scheme == "https" || origins.iter().all(|o| o.starts_with("https://")));
-        let acceptor = tls::acceptor(listener, &config.tls, &config.keys).map_err(cannot)?;
+        let acceptor = connection::acceptor(listener, &config.tls, &config.keys).map_err(cannot)?;
         Ok(Self {
             app,
             acceptor,
@@ -148,7 +145,7 @@ pub async fn serve(
 ) -> Result<(), CannotServe> {
     let tending = tokio::spawn(app.clone().tend());
     let endpoint = crate::api::routes().with(Front::new(app, settings));
-    let server = poem::Server::new_with_acceptor(acceptor).idle_timeout(IDLE);
+    let server = poem::Server::new_with_acceptor(acceptor);
     let served = server.run_with_graceful_shutdown(endpoint, stop, Some(DRAIN)).await;
     tending.abort();
     served.map_err(cannot)

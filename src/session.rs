@@ -1,7 +1,7 @@
 //! The life of a session: authenticate, write, renew, log in, log out. Without HTTP.
 //!
 //! Called by `api/`. A verified request makes no call of the store here; the exceptions are named: log-in,
-//! log-out, and the one read that renews the claims of a token whose rights were changed.
+//! log-out, devices, and the one read that renews the claims of a token whose rights were changed.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::error::{Error, TokenFault};
 use crate::password::Password;
 use crate::revocation::Standing;
 use crate::rights::GroupTable;
-use crate::store::{OpenSession, Revocation, Write};
-use crate::token::{Issue, Verified};
+use crate::store::{Member, OpenSession, Revocation, Witness, Write};
+use crate::token::{Successor, Verified};
 use crate::user::{User, Username};
 
 /// Bytes that the whole `Set-Cookie` line may take: what every browser keeps (RFC 6265, section 6.1).
@@ -29,8 +29,15 @@ pub const DATA_RESERVE: usize = 1024;
 /// What a request came with: nothing, an anonymous session, or somebody's.
 #[derive(Clone)]
 pub struct Session {
-    issue: Option<Issue>,
-    /// Whether the client does not have this issue yet.
+    /// The claims in force.
+    current: Option<Arc<Verified>>,
+    /// Their token; `None` when there is no session, or when it does not fit into a cookie.
+    text: Option<Arc<str>>,
+    /// Bytes of the token.
+    length: usize,
+    /// The token that the client sent, when it is another one.
+    presented: Option<Arc<Verified>>,
+    /// Whether the client does not have this token yet.
     is_new: bool,
     groups: Arc<GroupTable>,
 }
@@ -42,14 +49,20 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    fn new(app: &App, issue: Option<Issue>, is_new: bool) -> Self {
-        Self { issue, is_new, groups: app.groups() }
+    /// No session yet.
+    fn empty(app: &App) -> Self {
+        Self { current: None, text: None, length: 0, presented: None, is_new: false, groups: app.groups() }
+    }
+
+    fn known(app: &App, current: Arc<Verified>, text: Arc<str>) -> Self {
+        let length = text.len();
+        Self { current: Some(current), text: Some(text), length, ..Self::empty(app) }
     }
 
     /// What the session's token says; `None` when there is no session yet.
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
-        self.issue.as_ref().map(|issue| &issue.verified.claims)
+        self.current.as_ref().map(|verified| &verified.claims)
     }
 
     /// Who is logged in, if anybody.
@@ -87,13 +100,36 @@ impl Session {
     /// The text of this issue.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
-        self.issue.as_ref()?.text.as_deref()
+        self.text.as_deref()
     }
 
     /// Bytes that the whole `Set-Cookie` line of this issue takes; zero when there is no session.
     #[must_use]
     pub fn bytes_used(&self) -> usize {
-        self.token().map_or(0, |text| text.len() + COOKIE_FRAME)
+        if self.current.is_some() { self.length + COOKIE_FRAME } else { 0 }
+    }
+
+    /// The state at which decisions in the name of this session are taken; `with_rights` when they rest on its rights.
+    ///
+    /// # Errors
+    /// `NotAuthenticated` for nobody.
+    pub fn witness(&self, with_rights: bool) -> Result<Witness, Error> {
+        let nobody = || Error::NotAuthenticated(TokenFault::Anonymous);
+        let claims = self.claims().ok_or_else(nobody)?;
+        Ok(Witness {
+            session: claims.sid,
+            epoch: claims.epoch,
+            user: claims.sub.ok_or_else(nobody)?,
+            generation: claims.generation,
+            rights_version: with_rights.then_some(claims.rights_version),
+        })
+    }
+
+    /// Whether another look at the same request found the same user with the same rights.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let of = |claims: &Claims| (claims.sid, claims.sub, claims.generation, claims.rights_version);
+        self.claims().map(of) == other.claims().map(of) && Arc::ptr_eq(&self.groups, &other.groups)
     }
 
     /// Whether it was not ended since it was authenticated. Asked again just before a cookie is written.
@@ -112,6 +148,9 @@ pub struct Client {
     pub agent: String,
 }
 
+/// How many issues are followed from the one that a client sent to the one in force.
+const SUCCESSORS_MAX: usize = 8;
+
 const DEAD: Error = Error::NotAuthenticated(TokenFault::Revoked);
 
 /// The session of a token, or the empty one when there is no token.
@@ -124,29 +163,40 @@ const DEAD: Error = Error::NotAuthenticated(TokenFault::Revoked);
 /// were changed and the store cannot say to what.
 pub async fn authenticate(app: &App, token: Option<&str>) -> Result<Session, Error> {
     let Some(text) = token else {
-        return Ok(Session::new(app, None, false));
+        return Ok(Session::empty(app));
     };
     let now = app.now();
     let presented = app.tokens().verify(text, now).map_err(Error::NotAuthenticated)?;
-    let successor = presented.successor().filter(|s| now.timestamp() < s.verified.claims.exp);
-    let current = successor.as_deref().map_or(&presented, |issue| &issue.verified);
-    let standing = app.revocations().judge(&current.claims);
-    match (standing, successor.as_deref()) {
-        (Standing::Dead, _) => Err(DEAD),
-        (Standing::Stale, _) => {
-            let claims = refreshed(app, current.claims.clone(), now).await?;
-            succeed(app, &presented, claims)
+    let mut session = Session::known(app, Arc::clone(&presented), text.into());
+    // What took the place of the token is in force, also for a client that does not have it yet.
+    let mut current = presented;
+    for _ in 0..SUCCESSORS_MAX {
+        match current.successor().as_deref() {
+            Some(Successor::Token(text)) => {
+                let Ok(next) = app.tokens().verify(text, now) else { break };
+                session = session.succeeded(Arc::clone(&next), Some(Arc::clone(text)), text.len());
+                current = next;
+            }
+            Some(Successor::InMemory(next, length)) => {
+                session = session.succeeded(Arc::clone(next), None, *length);
+                break;
+            }
+            None => break,
         }
-        (Standing::Live, _) if current.claims.past_half(now) => {
-            let mut claims = current.claims.clone();
+    }
+    let current = session.claims().ok_or_else(|| Error::Internal("a session without claims".to_owned()))?;
+    match app.revocations().judge(current) {
+        Standing::Dead => Err(DEAD),
+        Standing::Stale => {
+            let claims = refreshed(app, current.clone(), now).await?;
+            succeed(app, &session, claims)
+        }
+        Standing::Live if current.past_half(now) => {
+            let mut claims = current.clone();
             claims.reissue(now, app.life());
-            succeed(app, &presented, claims)
+            succeed(app, &session, claims)
         }
-        (Standing::Live, Some(issue)) => Ok(Session::new(app, Some(issue.clone()), true)),
-        (Standing::Live, None) => {
-            let issue = Issue { text: Some(text.into()), verified: presented };
-            Ok(Session::new(app, Some(issue), false))
-        }
+        Standing::Live => Ok(session),
     }
 }
 
@@ -154,23 +204,44 @@ pub async fn authenticate(app: &App, token: Option<&str>) -> Result<Session, Err
 async fn refreshed(app: &App, mut claims: Claims, now: DateTime<Utc>) -> Result<Claims, Error> {
     let gone = || Error::NotAuthenticated(TokenFault::UserGone);
     let id = claims.sub.ok_or_else(gone)?;
-    let user = app.store().user(id).await.map_err(unavailable)?.ok_or_else(gone)?;
+    let Member { user, groups } = app.store().member(id).await.map_err(unavailable)?.ok_or_else(gone)?;
     if !user.is_active || user.generation != claims.generation {
         return Err(gone());
     }
-    identify(&mut claims, &user, app.groups().names_of(&user.groups));
+    identify(&mut claims, &user, groups);
     claims.reissue(now, app.life());
     Ok(claims)
 }
 
-/// Makes an issue with these claims the successor of the presented one. When it does not fit into a cookie,
-/// the client keeps what it has and the claims act from memory.
-fn succeed(app: &App, presented: &Verified, claims: Claims) -> Result<Session, Error> {
+/// Goes on with these claims. When they do not fit into a cookie, the client keeps what it has and the claims act
+/// from memory.
+fn succeed(app: &App, session: &Session, claims: Claims) -> Result<Session, Error> {
     let (text, verified) = app.tokens().issue(claims)?;
-    let fits = text.len() + COOKIE_FRAME <= COOKIE_BYTES_ALLOWED;
-    let issue = Issue { text: fits.then(|| text.into()), verified };
-    presented.succeeded_by(issue.clone());
-    Ok(Session::new(app, Some(issue), true))
+    let length = text.len();
+    let text = (length + COOKIE_FRAME <= COOKIE_BYTES_ALLOWED).then(|| Arc::from(text));
+    let next = session.succeeded(verified, text, length);
+    session.supersede(&next);
+    Ok(next)
+}
+
+impl Session {
+    /// The same session with another issue, which the client does not have.
+    fn succeeded(&self, current: Arc<Verified>, text: Option<Arc<str>>, length: usize) -> Self {
+        let presented = self.presented.as_ref().or(self.current.as_ref()).cloned();
+        Self { current: Some(current), text, length, presented, is_new: true, groups: Arc::clone(&self.groups) }
+    }
+
+    /// Remembers that `next` takes the place of this issue, and of the one that the client sent.
+    fn supersede(&self, next: &Self) {
+        let successor = match (&next.text, &next.current) {
+            (Some(text), _) => Successor::Token(Arc::clone(text)),
+            (None, Some(verified)) => Successor::InMemory(Arc::clone(verified), next.length),
+            (None, None) => return,
+        };
+        for older in [&self.presented, &self.current].into_iter().flatten() {
+            older.succeeded_by(successor.clone());
+        }
+    }
 }
 
 /// Writes the user's identity and rights into claims.
@@ -185,14 +256,20 @@ fn identify(claims: &mut Claims, user: &User, groups: Vec<String>) {
     claims.rights_version = user.rights_version;
 }
 
-/// A session with these claims as its next issue, for the client to be given.
-fn issue(app: &App, claims: Claims) -> Result<Session, Error> {
+/// The session with these claims as its next issue, for the client to be given.
+fn issue(app: &App, session: &Session, claims: Claims) -> Result<Session, Error> {
     let (text, verified) = app.tokens().issue(claims)?;
-    let used = text.len() + COOKIE_FRAME;
+    fits(text.len())?;
+    let length = text.len();
+    Ok(session.succeeded(verified, Some(text.into()), length))
+}
+
+fn fits(length: usize) -> Result<(), Error> {
+    let used = length + COOKIE_FRAME;
     if used > COOKIE_BYTES_ALLOWED {
         return Err(Error::CookieTooLarge { used, allowed: COOKIE_BYTES_ALLOWED });
     }
-    Ok(Session::new(app, Some(Issue { text: Some(text.into()), verified }), true))
+    Ok(())
 }
 
 /// Refuses rights that would leave the user's session no room for data.
@@ -233,8 +310,15 @@ pub fn write(
     let mut claims = session.claims().cloned().unwrap_or_else(|| begin(app));
     change(&mut claims);
     claims.reissue(app.now(), app.life());
-    let next = issue(app, claims)?;
-    if session.is_alive(app) { Ok(next) } else { Err(DEAD) }
+    let next = issue(app, session, claims)?;
+    if !session.is_alive(app) {
+        return Err(DEAD);
+    }
+    // Another answer may be on its way with this renewed issue, and arrive later: it leads to `next` all the same.
+    if session.presented.is_some() {
+        session.supersede(&next);
+    }
+    Ok(next)
 }
 
 /// The next issue of the session, valid for its full time of inactivity again.
@@ -273,6 +357,19 @@ pub fn set_expiry(app: &App, session: &Session, expiry: Expiry) -> Result<Sessio
 pub async fn end(app: &App, session: &Session) -> Result<(), Error> {
     match session.claims() {
         Some(claims) => app.commit(ending(claims)).await,
+        None => Ok(()),
+    }
+}
+
+/// Ends the session of a token, also when the token's own time of inactivity is over: somebody else may hold a newer
+/// one. Does nothing for a token that is none, or whose session has ended.
+///
+/// # Errors
+/// `Unavailable` when this could not be made durable. The session lives on then.
+pub async fn log_out(app: &App, token: Option<&str>) -> Result<(), Error> {
+    let claims = token.and_then(|text| app.tokens().read(text, app.now()));
+    match claims.filter(|claims| app.revocations().judge(claims) != Standing::Dead) {
+        Some(claims) => app.commit(ending(&claims)).await,
         None => Ok(()),
     }
 }
@@ -317,63 +414,87 @@ pub async fn log_in(
     };
     // 3. A disabled account is found out after the work, and in the same words.
     let user = found.filter(|user| right && user.is_active).ok_or(Error::InvalidCredentials)?;
-    // 4. The session is made durable against the very generation that the password was judged by.
-    enter(app, user, before, client).await.map_err(|error| match error {
+    // 4. Rights and names of groups as they are now, read together; the password was judged by this generation.
+    let member = app.store().member(user.id).await.map_err(unavailable)?;
+    let member = member.filter(|member| member.user.generation == user.generation).ok_or(Error::InvalidCredentials)?;
+    // 5. The session is made durable against that generation.
+    enter(app, member, before, client, Vec::new()).await.map_err(|error| match error {
         Error::Changed => Error::InvalidCredentials,
         error => error,
     })
 }
 
-/// Opens a session for a user who has proved who they are. Ends the one before.
+/// Opens a session for a user who has proved who they are, and ends the one before, in one commit with `others`.
 ///
 /// # Errors
 /// `Changed` when the user's generation has moved on or the account was disabled meanwhile; otherwise as
 /// [`log_in`].
-pub async fn enter(app: &App, mut user: User, before: &Session, client: Client) -> Result<(User, Session), Error> {
+pub(crate) async fn enter(
+    app: &App,
+    member: Member,
+    before: &Session,
+    client: Client,
+    mut others: Vec<Write>,
+) -> Result<(User, Session), Error> {
+    let Member { mut user, groups } = member;
     let now = app.now();
     let mut claims = begin(app);
-    identify(&mut claims, &user, app.groups().names_of(&user.groups));
-    let mut writes = Vec::new();
+    identify(&mut claims, &user, groups);
     if let Some(old) = before.claims() {
         if old.sub.is_none_or(|id| id == user.id) {
             claims.data.clone_from(&old.data);
         }
-        writes = ending(old);
+        others.extend(ending(old));
     }
     let open = OpenSession {
         id: claims.sid,
         user: user.id,
         created: now,
         ends: instant(claims.end),
+        epoch: claims.epoch,
         address: client.address,
         agent: client.agent.chars().filter(|c| !c.is_control()).take(200).collect(),
     };
-    let session = issue(app, claims)?;
-    writes.push(Write::OpenSession { session: open, generation: user.generation });
-    app.commit(writes).await?;
+    let session = issue(app, &Session::empty(app), claims)?;
+    others.push(Write::OpenSession { session: open, generation: user.generation });
+    app.commit(others).await?;
     user.last_login = Some(now);
     Ok((user, session))
 }
 
-/// The next issue of the session for a user whose generation or rights were just changed by this very session.
+/// The next issue of the session, for a user whose generation this very session has just raised. Its rights stay as
+/// they are.
 ///
 /// # Errors
-/// As [`write`].
-pub fn follow(app: &App, session: &Session, user: &User) -> Result<Session, Error> {
-    let mut claims = session.claims().cloned().unwrap_or_else(|| begin(app));
-    identify(&mut claims, user, app.groups().names_of(&user.groups));
+/// `CookieTooLarge`, which [`can_follow`] finds out beforehand.
+pub(crate) fn follow(app: &App, session: &Session, generation: u64) -> Result<Session, Error> {
+    let mut claims = session.claims().cloned().ok_or(DEAD)?;
+    claims.generation = generation;
     claims.reissue(app.now(), app.life());
-    issue(app, claims)
+    issue(app, session, claims)
 }
 
-/// The user's open sessions, the newest first, without those that are over.
+/// Whether the session would fit into a cookie with a higher generation.
+///
+/// # Errors
+/// `CookieTooLarge` when it would not.
+pub(crate) fn can_follow(app: &App, session: &Session) -> Result<(), Error> {
+    let mut claims = session.claims().cloned().ok_or(DEAD)?;
+    // One digit more than now, whatever the number becomes.
+    claims.generation = claims.generation.saturating_mul(10).max(10);
+    fits(app.tokens().mint(&claims)?.len())
+}
+
+/// The user's open sessions, the newest first, without those that have ended. One that was left without a log-out is
+/// there until its absolute end, as nothing tells when its last use was.
 ///
 /// # Errors
 /// `Unavailable` when the store failed.
 pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error> {
     let mut sessions = app.store().sessions(user).await.map_err(unavailable)?;
     let now = app.now();
-    sessions.retain(|session| session.ends > now);
+    let epoch = app.revocations().epoch();
+    sessions.retain(|session| session.ends > now && session.epoch == epoch);
     Ok(sessions)
 }
 

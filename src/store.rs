@@ -36,12 +36,48 @@ pub enum StoreError {
     /// Another record of the kind has the name.
     #[error("the name of the {0} is taken")]
     Taken(&'static str),
-    /// No active superuser would be left.
+    /// No active superuser, or none that may enter administration, would be left.
     #[error("no active superuser would be left")]
     LastSuperuser,
+    /// The session in whose name the writes are made has ended.
+    #[error("the session has ended")]
+    Ended,
+    /// The rights of the session in whose name the writes are made were changed.
+    #[error("the session's rights were changed")]
+    Outdated,
+    /// A record that the call needs cannot be read. Others are not affected.
+    #[error("{0}")]
+    Damaged(String),
     /// The store failed. Nothing was acknowledged; it is not ready until it has recovered.
     #[error("{0}")]
     Failed(String),
+}
+
+/// The state of a session at which a decision was taken: the writes that follow from it are made at that state only.
+///
+/// Between the decision and the write there can be a body that arrives slowly, a password hash, or somebody else's
+/// write: without this, what was ended meanwhile could still act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Witness {
+    /// The session.
+    pub session: SessionId,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its user.
+    pub user: UserId,
+    /// The user's generation.
+    pub generation: u64,
+    /// The user's rights version, when the decision rests on rights.
+    pub rights_version: Option<u64>,
+}
+
+/// A user, and the names of the groups that the user is in, read together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The user.
+    pub user: User,
+    /// The groups' names at the same moment, sorted.
+    pub groups: Vec<String>,
 }
 
 /// A session that somebody opened by logging in, for "my devices".
@@ -55,6 +91,8 @@ pub struct OpenSession {
     pub created: DateTime<Utc>,
     /// When it ends in any case.
     pub ends: DateTime<Utc>,
+    /// The epoch that it belongs to.
+    pub epoch: u64,
     /// The address that the log-in came from.
     pub address: String,
     /// The client's own description of itself; at most 200 characters.
@@ -86,10 +124,24 @@ pub enum Revocation {
     Epoch(u64),
 }
 
+impl Revocation {
+    /// The instant from which it covers nothing any more; `None` when it is kept for ever.
+    #[must_use]
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        match *self {
+            Self::Session { until, .. } | Self::User { until, .. } => Some(until),
+            Self::Epoch(_) => None,
+        }
+    }
+}
+
 /// One write of a commit. `was` is the version that the record must have; the new one is one more, whatever
 /// the record says.
 #[derive(Debug, Clone)]
 pub enum Write {
+    /// Writes nothing: `Ended` when the session, its epoch or its user's generation has ended or the user is gone
+    /// or disabled, `Outdated` when the rights version is another one. Judged before the writes that follow.
+    InNameOf(Witness),
     /// A new user. `Taken` when the name's key is in use; `Changed` when one of the groups or permissions is gone.
     CreateUser(Box<User>),
     /// Another state of a user. `Changed` when the version differs, or when a group or permission that is new
@@ -164,7 +216,8 @@ pub enum Write {
     },
     /// Something ended.
     Revoke(Revocation),
-    /// Drops revocations and open sessions that ended before the instant.
+    /// Drops revocations and open sessions that ended before the instant: the oldest ones first, and not all at
+    /// once when there are many.
     Forget(DateTime<Utc>),
 }
 
@@ -203,6 +256,8 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, writes: Vec<Write>) -> Reply<'_, ()>;
     /// The user.
     fn user(&self, id: UserId) -> Reply<'_, Option<User>>;
+    /// The user with the names of the groups, as they were at one moment.
+    fn member(&self, id: UserId) -> Reply<'_, Option<Member>>;
     /// The user under the key of a name.
     fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>>;
     /// Users by the key of their name. The search looks at the name, the address and both person names.

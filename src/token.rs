@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::claims::{Claims, LIFE_MAX};
 use crate::error::{Error, TokenFault};
@@ -21,7 +22,7 @@ pub const TOKEN_BYTES_MAX: usize = 4096;
 /// Seconds by which another node's clock may be ahead of ours.
 const CLOCK_SKEW: i64 = 5;
 
-/// Memory that remembered tokens may take, in bytes of their text.
+/// Memory that remembered tokens may take, in bytes, roughly.
 const CACHE_BYTES: u64 = 32 << 20;
 
 /// A token that verified.
@@ -29,17 +30,17 @@ const CACHE_BYTES: u64 = 32 << 20;
 pub struct Verified {
     /// What it says.
     pub claims: Claims,
-    /// The issue that took its place, so that a client that keeps sending the old one costs no work each time.
-    successor: ArcSwapOption<Issue>,
+    /// What took its place, so that a client that keeps sending the old one costs no work each time.
+    successor: ArcSwapOption<Successor>,
 }
 
-/// A token of ours with its text.
+/// What took the place of a token.
 #[derive(Debug, Clone)]
-pub struct Issue {
-    /// The text, as it stands in the cookie. `None` when it would not fit, so that the claims live in memory only.
-    pub text: Option<Arc<str>>,
-    /// What it says.
-    pub verified: Arc<Verified>,
+pub enum Successor {
+    /// A token with this text.
+    Token(Arc<str>),
+    /// Claims that do not fit into a cookie, and so live in memory only; and the length that their token would have.
+    InMemory(Arc<Verified>, usize),
 }
 
 impl Verified {
@@ -49,15 +50,15 @@ impl Verified {
         Arc::new(Self { claims, successor: ArcSwapOption::empty() })
     }
 
-    /// The issue that took the place of this one, if there was one.
+    /// What took the place of this one, if anything did.
     #[must_use]
-    pub fn successor(&self) -> Option<Arc<Issue>> {
+    pub fn successor(&self) -> Option<Arc<Successor>> {
         self.successor.load_full()
     }
 
-    /// Remembers the issue that takes the place of this one.
-    pub fn succeeded_by(&self, issue: Issue) {
-        self.successor.store(Some(Arc::new(issue)));
+    /// Remembers what takes the place of this one.
+    pub fn succeeded_by(&self, successor: Successor) {
+        self.successor.store(Some(Arc::new(successor)));
     }
 }
 
@@ -66,16 +67,29 @@ pub struct Tokens {
     issuer: String,
     audience: String,
     keyring: ArcSwap<Keyring>,
-    verified: Cache<Box<str>, Arc<Verified>, ByTextLength>,
+    verified: Cache<Box<str>, Arc<Verified>, BySize>,
+}
+
+/// Memory that one JSON value takes, roughly, beside its text.
+const VALUE_BYTES: usize = 160;
+
+/// How many values there are in a value, itself included.
+fn values(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(values).sum::<usize>(),
+        Value::Object(members) => 1 + members.values().map(values).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 #[derive(Clone)]
-struct ByTextLength;
+struct BySize;
 
-impl Weighter<Box<str>, Arc<Verified>> for ByTextLength {
-    fn weight(&self, text: &Box<str>, _: &Arc<Verified>) -> u64 {
-        // The claims take about as much memory as the text that they were read from.
-        2 * text.len() as u64
+impl Weighter<Box<str>, Arc<Verified>> for BySize {
+    fn weight(&self, text: &Box<str>, verified: &Arc<Verified>) -> u64 {
+        let claims = &verified.claims;
+        let values = claims.data.values().map(values).sum::<usize>() + claims.groups.len() + claims.permissions.len();
+        (2 * text.len() + VALUE_BYTES * values + 512) as u64
     }
 }
 
@@ -100,7 +114,7 @@ impl Tokens {
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
             keyring: ArcSwap::from_pointee(keyring),
-            verified: Cache::with_weighter(1024, CACHE_BYTES, ByTextLength),
+            verified: Cache::with_weighter(1024, CACHE_BYTES, BySize),
         }
     }
 
@@ -182,6 +196,13 @@ impl Tokens {
     }
 
     fn verify_by(&self, keyring: &Keyring, text: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, TokenFault> {
+        let claims = self.claims(keyring, text)?;
+        in_time(&claims, now)?;
+        Ok(Verified::new(claims))
+    }
+
+    /// What a token of ours says, whatever the time.
+    fn claims(&self, keyring: &Keyring, text: &str) -> Result<Claims, TokenFault> {
         if text.len() > TOKEN_BYTES_MAX {
             return Err(TokenFault::TooLong);
         }
@@ -197,8 +218,15 @@ impl Tokens {
         if claims.sub.is_some() != claims.preferred_username.is_some() {
             return Err(TokenFault::Unverified);
         }
-        in_time(&claims, now)?;
-        Ok(Verified::new(claims))
+        Ok(claims)
+    }
+
+    /// What a session's token of ours says, although its time of inactivity may be over: what a log-out needs to end
+    /// the session, whose newer tokens somebody else may hold. Its absolute end is not over.
+    #[must_use]
+    pub fn read(&self, text: &str, now: DateTime<Utc>) -> Option<Claims> {
+        let claims = self.claims(&self.keyring.load(), text).ok()?;
+        (well_formed(&claims, now) && now.timestamp() < claims.end).then_some(claims)
     }
 
     /// The text of a signed preference cookie that is valid for `seconds` from `now` on.
@@ -251,13 +279,18 @@ fn object<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
-/// Whether times belong together and `now` is within them (RFC 7519, sections 4.1.4 to 4.1.6; no leeway
-/// after `exp`).
+/// Whether `now` is within the times of the claims (RFC 7519, sections 4.1.4 to 4.1.6; no leeway after `exp`).
 fn in_time(claims: &Claims, now: DateTime<Utc>) -> Result<(), TokenFault> {
+    let fine = well_formed(claims, now) && now.timestamp() < claims.exp;
+    if fine { Ok(()) } else { Err(TokenFault::OutsideItsTime) }
+}
+
+/// Whether the times belong together, are such as a server gives, and have begun.
+fn well_formed(claims: &Claims, now: DateTime<Utc>) -> bool {
     let now = now.timestamp();
     let ordered = claims.auth_time <= claims.iat && claims.iat <= claims.exp && claims.exp <= claims.end;
     let life = claims.end.checked_sub(claims.auth_time);
     let given = life.is_some_and(|life| life <= i64::from(LIFE_MAX));
     let begun = claims.nbf <= now + CLOCK_SKEW && claims.iat <= now + CLOCK_SKEW;
-    if ordered && given && begun && now < claims.exp { Ok(()) } else { Err(TokenFault::OutsideItsTime) }
+    ordered && given && begun
 }

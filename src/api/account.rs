@@ -9,7 +9,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use crate::account::{self, Profile, Registration};
 use crate::api::Group;
 use crate::api::body::Body;
-use crate::api::caller::{AnyCaller, LoginRequired, Visit, client};
+use crate::api::caller::{AnyCaller, LoginRequired, SentToken, Visit, client};
 use crate::api::problem::Problem;
 use crate::api::shown::{LoggedIn, Session, User};
 use crate::session;
@@ -151,8 +151,8 @@ impl AccountApi {
     /// Ends the session: every token of it is dead from the next request on. Succeeds without a valid cookie too,
     /// and always takes the cookie away.
     #[oai(path = "/v1/logout", method = "post", operation_id = "logout_account")]
-    async fn logout_account(&self, visit: Data<&Visit>, caller: AnyCaller) -> Result<LoggedOut, Problem> {
-        session::end(visit.app(), &caller).await?;
+    async fn logout_account(&self, visit: Data<&Visit>, sent: SentToken) -> Result<LoggedOut, Problem> {
+        session::log_out(visit.app(), sent.text.as_deref()).await?;
         visit.clear();
         Ok(LoggedOut::Gone)
     }
@@ -176,7 +176,7 @@ impl AccountApi {
         let app = visit.app();
         let ProfilePatch { first_name, last_name, email } = patch;
         let profile = Profile { first_name, last_name, email };
-        let user = account::change_profile(app, caller.id()?, &profile).await?;
+        let user = account::change_profile(app, &caller, &profile).await?;
         Ok(Json(User::of(&user, &app.groups())))
     }
 

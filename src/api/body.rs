@@ -1,5 +1,7 @@
 //! Bodies: JSON in, judged by the very schema that the API document shows.
 //!
+//! When a body has arrived, the caller is looked at again: guards are passed before it is read.
+//!
 //! Owns the reading of a body: its media type, its size, its depth, one member of a name once, and the schema.
 //! The framework's own reading echoes input in its errors, takes numbers for strings, and has no limit.
 
@@ -7,6 +9,7 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use poem::http::header;
@@ -17,12 +20,19 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use crate::api::caller::look_again;
 use crate::api::problem::{Code, Problem};
 use crate::claims::Data;
 use crate::error::Fault;
 
 /// Largest body that is read, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Most faults that one answer tells.
+const FAULTS_MAX: usize = 20;
 
 /// Deepest nesting of a body.
 const DEPTH_MAX: usize = 64;
@@ -50,11 +60,13 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let bytes = read(request, body).await?;
+        look_again(request).await.map_err(Problem::from)?;
         let value = parse(&bytes)?;
         let shape = shape_of::<T>();
         let mut faults = Vec::new();
         shape.judge(&shape.root, &value, "", &mut faults);
         if !faults.is_empty() {
+            faults.truncate(FAULTS_MAX);
             return Err(Problem::invalid(faults).into());
         }
         let odd = |_| {
@@ -80,10 +92,11 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Prob
         return Err(Problem::new(Code::BodyTooLarge));
     }
     let body = body.take().map_err(|_| Problem::new(Code::Internal))?;
-    match body.into_bytes_limit(BODY_BYTES_MAX).await {
-        Ok(bytes) => Ok(bytes.to_vec()),
-        Err(poem::error::ReadBodyError::PayloadTooLarge) => Err(Problem::new(Code::BodyTooLarge)),
-        Err(_) => Err(Problem::new(Code::MalformedBody)),
+    match tokio::time::timeout(BODY_TIME_MAX, body.into_bytes_limit(BODY_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+        Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(Problem::new(Code::BodyTooLarge)),
+        Ok(Err(_)) => Err(Problem::new(Code::MalformedBody)),
+        Err(_) => Err(Problem::new(Code::RequestTimeout)),
     }
 }
 
@@ -248,7 +261,7 @@ impl Shape {
         for (name, value) in members {
             if let Some((known, schema)) = schema.properties.iter().find(|(known, _)| known == name) {
                 self.judge(schema, value, &below(path, known), faults);
-            } else if schema.additional_properties.is_none() {
+            } else if schema.additional_properties.is_none() && faults.len() < FAULTS_MAX {
                 let names: Vec<_> = schema.properties.iter().map(|(name, _)| *name).collect();
                 let message = format!("holds a member that is not known; known are: {}", names.join(", "));
                 faults.push(Fault::new(path, "unknown_member", message));

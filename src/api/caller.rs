@@ -92,6 +92,18 @@ impl Visit {
     }
 }
 
+/// Looks at the caller again, after a body has arrived: it may have taken its time, and what was ended or taken away
+/// meanwhile must not act.
+///
+/// # Errors
+/// `NotAuthenticated` when the session has ended, `Outdated` when its rights are others than the guard saw.
+pub(crate) async fn look_again(request: &Request) -> Result<(), Error> {
+    let Some(visit) = request.extensions().get::<Visit>() else { return Ok(()) };
+    let Some(before) = visit.with(|outcome| outcome.session.take()) else { return Ok(()) };
+    let now = visit.session(request).await?;
+    if now.agrees_with(&before) { Ok(()) } else { Err(Error::Outdated) }
+}
+
 /// The visit of a request.
 fn visit(request: &Request) -> Result<&Visit, Problem> {
     request.extensions().get().ok_or_else(|| {
@@ -140,8 +152,12 @@ macro_rules! extractor {
                 admitted.map_err(|error| Problem::from(error).into())
             }
         }
+    };
+}
 
-        impl$(<$generic: $bound>)? Deref for $name $(<$generic>)? {
+macro_rules! gives_session {
+    ($name:ident $(<$generic:ident>)?) => {
+        impl$(<$generic>)? Deref for $name $(<$generic>)? {
             type Target = Session;
 
             fn deref(&self) -> &Session {
@@ -173,6 +189,7 @@ pub struct Caller {
 }
 
 extractor!(Caller);
+gives_session!(Caller);
 
 impl Guard for Caller {
     const OPTIONAL: bool = true;
@@ -182,12 +199,13 @@ impl Guard for Caller {
     }
 }
 
-/// Anybody, and a cookie that does not verify counts as none: for log-in and log-out.
+/// Anybody, and a cookie that does not verify counts as none: for log-in.
 pub struct AnyCaller {
     session: Session,
 }
 
 extractor!(AnyCaller);
+gives_session!(AnyCaller);
 
 impl Guard for AnyCaller {
     const OPTIONAL: bool = true;
@@ -201,12 +219,30 @@ impl Guard for AnyCaller {
     }
 }
 
+/// The session's token as it was sent, whatever it is worth: for log-out.
+pub struct SentToken {
+    /// The token; `None` when there is none, or more than one.
+    pub text: Option<String>,
+}
+
+extractor!(SentToken);
+
+impl Guard for SentToken {
+    const OPTIONAL: bool = true;
+
+    async fn admit(_: &Visit, request: &Request) -> Result<Self, Error> {
+        let found = cookie::find(request.headers(), cookie::SESSION).unwrap_or_default();
+        Ok(Self { text: found.map(str::to_owned) })
+    }
+}
+
 /// Somebody: 401 for nobody (Django's `login_required`).
 pub struct LoginRequired {
     session: Session,
 }
 
 extractor!(LoginRequired);
+gives_session!(LoginRequired);
 
 impl Guard for LoginRequired {
     async fn admit(visit: &Visit, request: &Request) -> Result<Self, Error> {
@@ -224,6 +260,7 @@ pub struct StaffRequired {
 }
 
 extractor!(StaffRequired);
+gives_session!(StaffRequired);
 
 impl Guard for StaffRequired {
     async fn admit(visit: &Visit, request: &Request) -> Result<Self, Error> {
@@ -249,6 +286,7 @@ pub struct PermissionRequired<P> {
 }
 
 extractor!(PermissionRequired<P: NamedPermission>);
+gives_session!(PermissionRequired<P>);
 
 impl<P: NamedPermission> Guard for PermissionRequired<P> {
     async fn admit(visit: &Visit, request: &Request) -> Result<Self, Error> {

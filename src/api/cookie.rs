@@ -19,9 +19,6 @@ pub const PREFERENCE: &str = "__Host-signet.";
 /// The longest name of a preference cookie, without the prefix.
 const PREFERENCE_NAME_MAX: usize = 64;
 
-/// The longest life of a cookie that browsers honour, in seconds: 400 days (RFC 6265bis, section 5.5).
-pub const MAX_AGE_MAX: u32 = 400 * 24 * 3600;
-
 const ATTRIBUTES: &str = "; Path=/; HttpOnly; Secure; SameSite=Strict";
 
 /// The value of the one cookie of this name.

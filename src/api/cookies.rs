@@ -13,6 +13,7 @@ use crate::api::caller::Visit;
 use crate::api::cookie;
 use crate::api::problem::Problem;
 use crate::api::session::Done;
+use crate::claims::LIFE_MAX;
 use crate::error::Error;
 use crate::session::{COOKIE_BYTES_ALLOWED, COOKIE_FRAME};
 
@@ -102,8 +103,8 @@ impl CookiesApi {
     ) -> Result<Json<Preference>, Problem> {
         let name = named(&name)?.to_owned();
         let seconds = new.max_age.unwrap_or(AGE);
-        if !(1..=cookie::MAX_AGE_MAX).contains(&seconds) {
-            let message = format!("must be from 1 to {}; to delete the cookie, use DELETE", cookie::MAX_AGE_MAX);
+        if !(1..=LIFE_MAX).contains(&seconds) {
+            let message = format!("must be from 1 to {LIFE_MAX}; to delete the cookie, use DELETE");
             return Err(Error::invalid("max_age", "out_of_range", message).into());
         }
         let app = visit.app();

@@ -70,9 +70,13 @@ impl Pointer for Map<String, Value> {
     }
 }
 
+/// Operations without a body whose new cookie may be too large.
+const REISSUING: [&str; 3] = ["delete_session_data", "renew_session", "delete_sessions"];
+
 /// One operation, as it really is.
 fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let has_body = operation.contains_key("requestBody");
+    let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let parameters: Vec<(String, String)> = parameters(operation);
     let has_session = operation.contains_key("security");
     let is_administration = ["/v1/users", "/v1/groups", "/v1/epoch"].iter().any(|p| path.starts_with(p))
@@ -101,7 +105,7 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
         (is("path", ""), Code::NotFound),
         (path == "/v1/register" || (is_administration && unsafe_method), Code::Conflict),
         (is("header", "If-Match"), Code::PreconditionFailed),
-        (has_body, Code::BodyTooLarge),
+        (has_body || REISSUING.contains(&operation_id.as_str()), Code::BodyTooLarge),
         (has_body, Code::UnsupportedMediaType),
         (has_body || path.starts_with("/v1/cookies"), Code::Invalid),
         (true, Code::Internal),

@@ -72,6 +72,7 @@ pub struct NewGroup {
     /// Its name: 1 to 150 characters.
     name: String,
     /// What it grants; nothing when it is left out.
+    #[oai(validator(max_items = 2000))]
     permissions: Option<Vec<String>>,
 }
 
@@ -88,6 +89,7 @@ pub struct GroupPatch {
     /// Its name.
     name: Option<String>,
     /// All that it grants.
+    #[oai(validator(max_items = 2000))]
     permissions: Option<Vec<String>>,
 }
 

@@ -85,11 +85,9 @@ impl<T: ToJSON> Made<T> {
 /// # Errors
 /// `PreconditionFailed` for a tag that is none of ours.
 pub(crate) fn version(if_match: Option<&str>) -> Result<Option<u64>, Error> {
+    let quoted = |tag: &str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
     match if_match.map(str::trim) {
         None | Some("*") => Ok(None),
-        Some(tag) => {
-            let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok());
-            number.map(Some).ok_or(Error::PreconditionFailed)
-        }
+        Some(tag) => quoted(tag).map(Some).ok_or(Error::PreconditionFailed),
     }
 }

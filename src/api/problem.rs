@@ -277,6 +277,10 @@ impl From<Error> for Problem {
                 Self::with_detail(Code::Taken, format!("The name of the {what} is in use. {}", Code::Taken.remedy()))
             }
             Error::Changed => Self::new(Code::Conflict),
+            Error::Outdated => Self::with_detail(
+                Code::Conflict,
+                "Your own rights were changed while the request was on its way. Send it again.",
+            ),
             Error::PreconditionFailed => Self::new(Code::PreconditionFailed),
             Error::LastSuperuser => Self::new(Code::LastSuperuser),
             Error::CookieTooLarge { used, allowed } => Self::new(Code::CookieTooLarge).with_bytes(*used, *allowed),

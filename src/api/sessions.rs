@@ -65,10 +65,8 @@ impl SessionsApi {
         /// Which session stays; none without it.
         keep: Query<Option<Keep>>,
     ) -> Result<Done, Problem> {
-        let sid = caller.claims().map(|claims| claims.sid).filter(|_| keep.is_some());
-        let user = account::end_sessions(visit.app(), caller.id()?, sid).await?;
-        match sid {
-            Some(_) => visit.keep(session::follow(visit.app(), &caller, &user)?),
+        match account::end_own_sessions(visit.app(), &caller, keep.is_some()).await? {
+            Some(session) => visit.keep(session),
             None => visit.clear(),
         }
         Ok(Done::Gone)

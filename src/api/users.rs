@@ -52,8 +52,10 @@ pub struct NewUser {
     /// Whether the user has every permission. Only a superuser may set it.
     is_superuser: Option<bool>,
     /// Names of groups.
+    #[oai(validator(max_items = 2000))]
     groups: Option<Vec<String>>,
     /// Names of permissions to grant directly.
+    #[oai(validator(max_items = 2000))]
     user_permissions: Option<Vec<String>>,
 }
 
@@ -93,8 +95,10 @@ pub struct UserPatch {
     /// Whether the user has every permission. Only a superuser may change it.
     is_superuser: Option<bool>,
     /// Names of all groups.
+    #[oai(validator(max_items = 2000))]
     groups: Option<Vec<String>>,
     /// Names of all permissions to grant directly.
+    #[oai(validator(max_items = 2000))]
     user_permissions: Option<Vec<String>>,
 }
 

@@ -252,7 +252,7 @@ fn self_test(key: &Key) -> Result<(), String> {
 pub fn generate(folder: &Path, algorithm: &str, kid: Option<&str>, now: DateTime<Utc>) -> Result<String, String> {
     let mut tail = [0; 2];
     getrandom::fill(&mut tail).map_err(|e| format!("the operating system gives no randomness: {e}"))?;
-    let dated = || format!("{}-{:02x}{:02x}", now.format("%Y%m%dT%H%M%SZ"), tail[0], tail[1]);
+    let dated = || format!("{}-{:02x}{:02x}", now.format("%Y%m%dT%H%M%S%3fZ"), tail[0], tail[1]);
     let kid = kid.map_or_else(dated, str::to_owned);
     if !is_kid(&kid) {
         return Err("a key's name has 1 to 64 letters, digits, - or _".to_owned());

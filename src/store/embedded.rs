@@ -7,6 +7,8 @@
 //! A failed write or flush makes the store unready: every waiting writer is told, the database is closed and
 //! opened again until that succeeds. A store that does not open is never replaced by an empty one.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +16,12 @@ use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
 use crate::claims::{GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
-use crate::store::{OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, Write};
+use crate::store::{Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, Write};
 use crate::user::User;
 
 mod draft;
@@ -73,14 +74,63 @@ pub struct CannotOpen(String);
 struct Database {
     tree: sled::Tree,
     file: File,
+    /// Where sled puts what is too large for its file, without syncing it.
+    blobs: PathBuf,
+    /// The names in it that are on disk.
+    synced: HashSet<OsString>,
     /// Holds the folder's lock.
     _db: sled::Db,
 }
 
-fn open(folder: &Path) -> Result<Database, CannotOpen> {
+impl Database {
+    /// Brings everything that was applied to the disk.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.tree.flush().map_err(|e| failed(&e))?;
+        let new = self.sync_blobs().map_err(|e| failed(&e))?;
+        self.file.sync_data().map_err(|e| failed(&e))?;
+        self.synced.extend(new);
+        Ok(())
+    }
+
+    /// Syncs the files that are new beside sled's own, and gives their names.
+    fn sync_blobs(&self) -> std::io::Result<Vec<OsString>> {
+        let mut new = Vec::new();
+        for entry in std::fs::read_dir(&self.blobs)? {
+            let entry = entry?;
+            if self.synced.contains(&entry.file_name()) {
+                continue;
+            }
+            match File::open(entry.path()) {
+                Ok(file) => file.sync_all()?,
+                // Written and superseded at once.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            }
+            new.push(entry.file_name());
+        }
+        if !new.is_empty() {
+            File::open(&self.blobs)?.sync_all()?;
+        }
+        Ok(new)
+    }
+}
+
+/// What a folder is expected to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// A store, or nothing yet.
+    Any,
+    /// A store that was open a moment ago. When it is gone, its disk may be: another one is not begun in its place.
+    Store,
+}
+
+fn open(folder: &Path, expected: Expected) -> Result<Database, CannotOpen> {
     let say = |what: &str, mend: &str| CannotOpen(format!("the store in {}: {what}; {mend}", folder.display()));
     let mark = folder.join("signet-store");
     let known = mark.exists();
+    if expected == Expected::Store && !(known && folder.join("db").exists()) {
+        return Err(say("it is gone", "bring back its disk, or restore it from a backup"));
+    }
     let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if occupied && !known && !folder.join("db").exists() {
         return Err(say("the folder holds other files and no store", "name an empty or a new folder with --data"));
@@ -121,7 +171,8 @@ fn open(folder: &Path) -> Result<Database, CannotOpen> {
             begun.map_err(|e| say(&format!("cannot begin it: {e}"), "check the disk"))?;
         }
     }
-    Ok(Database { tree, file, _db: db })
+    let blobs = folder.join("blobs");
+    Ok(Database { tree, file, blobs, synced: HashSet::new(), _db: db })
 }
 
 /// The database, once nobody else has it: what had it a moment ago may still be letting go.
@@ -152,7 +203,7 @@ impl Embedded {
     /// # Errors
     /// When the store is in use, damaged, of another version, or the folder cannot be used.
     pub fn open(folder: &Path) -> Result<Self, CannotOpen> {
-        let database = open(folder)?;
+        let database = open(folder, Expected::Any)?;
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),
             tree: RwLock::new(Some(database.tree.clone())),
@@ -198,14 +249,18 @@ impl Embedded {
             let job = move || {
                 let tree = shared.tree.read().unwrap_or_else(PoisonError::into_inner).clone();
                 let tree = tree.ok_or_else(|| StoreError::Failed("the store is closed".to_owned()))?;
+                let incarnation = shared.incarnation.load(Ordering::SeqCst);
                 let found = read(&Draft::new(&tree))?;
-                Ok((found, shared.applied.load(Ordering::SeqCst)))
+                Ok((found, shared.applied.load(Ordering::SeqCst), incarnation))
             };
-            let (found, seen) = tokio::task::spawn_blocking(job)
+            let (found, seen, incarnation) = tokio::task::spawn_blocking(job)
                 .await
                 .map_err(|e| StoreError::Failed(format!("a read ended early: {e}")))??;
             if self.shared.durable.load(Ordering::SeqCst) < seen {
                 self.send(Job::Settle).await?;
+            }
+            if self.shared.incarnation.load(Ordering::SeqCst) != incarnation {
+                return Err(StoreError::Failed("the store failed during a read".to_owned()));
             }
             Ok(found)
         }
@@ -228,14 +283,14 @@ impl Drop for Embedded {
 fn write(shared: &Shared, mut database: Database, queue: &mpsc::Receiver<Job>) {
     while let Ok(first) = queue.recv() {
         let jobs = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1));
-        let Err(failure) = write_group(shared, &database, jobs.collect()) else {
+        let Err(failure) = write_group(shared, &mut database, jobs.collect()) else {
             continue;
         };
         tracing::error!(%failure, "the store failed; it will be opened again");
         *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = None;
         drop(database);
         database = loop {
-            match open(&shared.folder) {
+            match open(&shared.folder, Expected::Store) {
                 Ok(database) => break database,
                 Err(why) => tracing::error!(%why, "the store does not open"),
             }
@@ -266,7 +321,7 @@ fn refuse(job: Job, failure: &StoreError) {
 /// What a job is told once everything is durable.
 type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>)>;
 
-fn write_group(shared: &Shared, database: &Database, jobs: Vec<Job>) -> Result<(), StoreError> {
+fn write_group(shared: &Shared, database: &mut Database, jobs: Vec<Job>) -> Result<(), StoreError> {
     let mut waiting: Vec<Acknowledge> = Vec::with_capacity(jobs.len());
     let mut failure = None;
     let mut dirty = false;
@@ -306,8 +361,7 @@ fn write_group(shared: &Shared, database: &Database, jobs: Vec<Job>) -> Result<(
     let flushed = match failure {
         Some(failure) => Err(failure),
         None if dirty || shared.durable.load(Ordering::SeqCst) < shared.applied.load(Ordering::SeqCst) => {
-            let flushed = database.tree.flush().map_err(|e| failed(&e));
-            flushed.and_then(|_| database.file.sync_data().map_err(|e| failed(&e)))
+            database.sync()
         }
         None => Ok(()),
     };
@@ -333,6 +387,10 @@ impl Store for Embedded {
         self.read(move |draft| draft.user(id))
     }
 
+    fn member(&self, id: UserId) -> Reply<'_, Option<Member>> {
+        self.read(move |draft| draft.member(id))
+    }
+
     fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>> {
         let key = key.to_owned();
         self.read(move |draft| match draft.id_under(&Key::user_name(&key))? {
@@ -350,7 +408,7 @@ impl Store for Embedded {
             };
             let load = |id: &[u8]| match <[u8; 16]>::try_from(id) {
                 Ok(id) => draft.user(UserId::from_bytes(id)),
-                Err(_) => Err(StoreError::Failed("a user's key is damaged".to_owned())),
+                Err(_) => Err(StoreError::Damaged("a user's key is damaged".to_owned())),
             };
             draft.page(&Key::user_name(""), &slice, load, wanted)
         })
@@ -373,7 +431,7 @@ impl Store for Embedded {
         self.read(move |draft| {
             let load = |id: &[u8]| match <[u8; 16]>::try_from(id) {
                 Ok(id) => draft.json(&Key::group(GroupId::from_bytes(id))),
-                Err(_) => Err(StoreError::Failed("a group's key is damaged".to_owned())),
+                Err(_) => Err(StoreError::Damaged("a group's key is damaged".to_owned())),
             };
             let wanted = |group: &Group, text: &str| group.name.to_lowercase().contains(text);
             draft.page(&Key::group_name(""), &slice, load, wanted)
@@ -418,11 +476,6 @@ impl Store for Embedded {
     fn is_ready(&self) -> bool {
         self.shared.tree.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
-}
-
-/// Whether a record that ends at `until` may be forgotten at `now`.
-fn over(until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    until <= now
 }
 
 /// The revocation that covers all that both cover.

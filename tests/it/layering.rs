@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 11] = [
     &["main"],
     &["lib", "cli"],
     &["server"],
-    &["tls"],
+    &["connection"],
     &["config"],
     &["api"],
     &["administration"],
@@ -24,13 +24,14 @@ const GROUND: [&[&str]; 6] =
     [&["revocation"], &["token", "store"], &["user"], &["rights", "keys"], &["claims", "password"], &["error"]];
 
 /// Inside `api`, what serves the groups of operations, from the top down.
-const API: [&[&str]; 8] = [
+const API: [&[&str]; 9] = [
     &["docs"],
     &["document"],
     &["account", "cookies", "groups", "machine", "permissions", "rights", "sessions", "users"],
     &["session"],
     &["shown", "list", "front"],
-    &["caller", "body"],
+    &["body"],
+    &["caller"],
     &["problem"],
     &["cookie", "origin"],
 ];
@@ -43,9 +44,9 @@ const FOREIGN: [(&str, &[&str]); 11] = [
     ("argon2", &["password"]),
     ("sled", &["store/embedded"]),
     ("quick_cache", &["token"]),
-    ("rcgen", &["tls"]),
+    ("rcgen", &["connection"]),
     ("clap", &["cli", "config"]),
-    ("poem", &["api", "server", "tls"]),
+    ("poem", &["api", "server", "connection"]),
     ("poem_openapi", &["api"]),
     ("rustix", &["keys"]),
 ];

@@ -13,6 +13,7 @@ mod keys;
 mod layering;
 mod login;
 mod logout;
+mod meanwhile;
 mod openapi;
 mod readme;
 mod renewal;

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use signet::claims::{GroupId, SessionId, UserId, instant};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
-use signet::store::{OpenSession, Revocation, SharedStore, Slice, Store as _, StoreError, Write};
+use signet::store::{OpenSession, Revocation, SharedStore, Slice, Store as _, StoreError, Witness, Write};
 use signet::user::{User, Username};
 use tempfile::TempDir;
 
@@ -61,7 +61,7 @@ fn entry(name: &str) -> Write {
 
 fn open(user: &User, n: i64) -> OpenSession {
     let (address, agent) = (String::new(), String::new());
-    OpenSession { id: SessionId::random(), user: user.id, created: day(n), ends: day(n + 14), address, agent }
+    OpenSession { id: SessionId::random(), user: user.id, created: day(n), ends: day(n + 14), epoch: 0, address, agent }
 }
 
 /// The conformance suite.
@@ -120,6 +120,31 @@ async fn conforms(store: &SharedStore) {
     commit(vec![change(&disabled, 0)]).await.unwrap();
     assert_eq!(commit(vec![log_in(&open(&disabled, 1), 0)]).await, Err(StoreError::Changed));
 
+    // What is written in the name of a session is written at its state only.
+    let mut ivan = user("ivan");
+    commit(vec![create(&ivan)]).await.unwrap();
+    let session = open(&ivan, 1);
+    commit(vec![log_in(&session, 0)]).await.unwrap();
+    let name = |n: &str| User { first_name: n.to_owned(), ..ivan.clone() };
+    let seen = Witness { session: session.id, epoch: 0, user: ivan.id, generation: 0, rights_version: Some(0) };
+    let by = |witness: Witness, n: &str, was| commit(vec![Write::InNameOf(witness), change(&name(n), was)]);
+    by(seen, "a", 0).await.unwrap();
+    assert_eq!(by(Witness { generation: 1, ..seen }, "b", 1).await, Err(StoreError::Ended));
+    assert_eq!(by(Witness { user: UserId::random(), ..seen }, "b", 1).await, Err(StoreError::Ended));
+    assert_eq!(by(Witness { rights_version: Some(1), ..seen }, "b", 1).await, Err(StoreError::Outdated));
+    by(Witness { rights_version: None, ..seen }, "b", 1).await.unwrap();
+    let ended = Revocation::Session { id: session.id, until: day(15) };
+    commit(vec![Write::Revoke(ended)]).await.unwrap();
+    assert_eq!(by(seen, "c", 2).await, Err(StoreError::Ended));
+    let other = Witness { session: SessionId::random(), ..seen };
+    by(other, "c", 2).await.unwrap();
+    ivan = store.user(ivan.id).await.unwrap().unwrap();
+    assert_eq!((ivan.version, ivan.first_name.as_str()), (3, "c"));
+    commit(vec![change(&User { is_active: false, ..ivan.clone() }, 3)]).await.unwrap();
+    assert_eq!(commit(vec![Write::InNameOf(other), change(&ivan, 4)]).await, Err(StoreError::Ended));
+    commit(vec![Write::Forget(day(15)), Write::DeleteUser { id: ivan.id, was: 4 }]).await.unwrap();
+    assert_eq!(commit(vec![Write::InNameOf(other)]).await, Err(StoreError::Ended));
+
     // Permissions and groups have to exist to be given, and must not be in use to be deleted.
     let vote = permission("polls.vote");
     let mut editors = group("editors");
@@ -136,6 +161,8 @@ async fn conforms(store: &SharedStore) {
     commit(vec![create(&carol)]).await.unwrap();
     let names = |users: Vec<User>| users.iter().map(|u| u.username.as_str().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(store.members(editors.id).await.unwrap()), ["carol"]);
+    let member = store.member(carol.id).await.unwrap().unwrap();
+    assert_eq!((member.user, member.groups), (carol.clone(), vec!["editors".to_owned()]));
     assert_eq!(names(store.holders(&vote).await.unwrap()), ["carol"]);
     assert!(store.holders(&permission("polls.vot")).await.unwrap().is_empty());
     let delete = Write::DeletePermission { name: vote.clone(), was: 0 };
@@ -165,9 +192,19 @@ async fn conforms(store: &SharedStore) {
     demoted.is_superuser = false;
     assert_eq!(commit(vec![change(&demoted, 0)]).await, Err(StoreError::LastSuperuser));
     assert_eq!(commit(vec![Write::DeleteUser { id: root.id, was: 0 }]).await, Err(StoreError::LastSuperuser));
+    // Nor may the last of them who can enter administration lose that.
+    let mut staff = root.clone();
+    staff.is_staff = true;
+    commit(vec![change(&staff, 0)]).await.unwrap();
+    assert_eq!(commit(vec![change(&root, 1)]).await, Err(StoreError::LastSuperuser));
+    commit(vec![create(&User { is_staff: true, is_superuser: true, ..user("spare") }), change(&root, 1)])
+        .await
+        .unwrap();
+    let spare = store.user_named("spare").await.unwrap().unwrap();
+    assert_eq!(commit(vec![Write::DeleteUser { id: spare.id, was: 0 }]).await, Err(StoreError::LastSuperuser));
     let mut second_root = user("root2");
     second_root.is_superuser = true;
-    commit(vec![create(&second_root), change(&demoted, 0)]).await.unwrap();
+    commit(vec![create(&second_root), change(&demoted, 2)]).await.unwrap();
 
     // A deleted user is gone with all sessions.
     assert_eq!(commit(vec![Write::DeleteUser { id: alice.id, was: 0 }]).await, Err(StoreError::Changed));
@@ -189,7 +226,8 @@ async fn conforms(store: &SharedStore) {
     commit(vec![Write::Forget(day(5))]).await.unwrap();
     assert_eq!(store.state().await.unwrap().revocations, [expected[0], expected[2]]);
     let old = open(&demoted, -20);
-    commit(vec![Write::OpenSession { session: old, generation: 0 }, Write::Forget(day(6))]).await.unwrap();
+    commit(vec![Write::OpenSession { session: old, generation: 0 }]).await.unwrap();
+    commit(vec![Write::Forget(day(6))]).await.unwrap();
     assert!(store.sessions(demoted.id).await.unwrap().is_empty());
 
     // The longest life only grows.
@@ -212,7 +250,10 @@ async fn conforms(store: &SharedStore) {
             None => break,
         }
     }
-    assert_eq!(seen, ["bob", "carol", "root", "root2", "user0", "user1", "user2", "user3", "user4", "user5", "user6"]);
+    assert_eq!(
+        seen,
+        ["bob", "carol", "root", "root2", "spare", "user0", "user1", "user2", "user3", "user4", "user5", "user6"]
+    );
     let search = Slice { limit: 50, search: Some("USER4@".to_owned()), after: None };
     assert_eq!(names(store.users(search).await.unwrap().items), ["user4"]);
 

@@ -779,7 +779,7 @@ async fn a_payload_is_one_json_object_and_each_claim_stands_in_it_once() {
         ("a trailing comma", format!("{},}}", text.strip_suffix('}').unwrap()).into_bytes()),
         ("a comment", text.replace("{\"iss\"", "{/**/\"iss\"").into_bytes()),
         ("single quotes", text.replace('"', "'").into_bytes()),
-        ("cut off", text[..text.len() - 1].as_bytes().to_vec()),
+        ("cut off", text.as_bytes()[..text.len() - 1].to_vec()),
         ("overlong UTF-8", overlong),
         ("a lone surrogate", text.replace("forged", "\\ud800").into_bytes()),
         ("bytes that are no text", {

@@ -244,7 +244,7 @@ async fn the_last_active_superuser_stays_one() {
     }
     admin.delete(&path).await.is(StatusCode::CONFLICT).is_problem("last_superuser");
     // A disabled superuser does not count.
-    server.user("sleeper", json!({ "is_superuser": true, "is_active": true })).await;
+    server.user("sleeper", json!({ "is_superuser": true, "is_staff": true })).await;
     let found = admin.get("/v1/users?search=sleeper").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
     admin.patch(&format!("/v1/users/{found}"), json!({ "is_active": false })).await.is(StatusCode::OK);
     admin.patch(&path, json!({ "is_superuser": false })).await.is(StatusCode::CONFLICT);

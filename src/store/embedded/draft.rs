@@ -8,14 +8,17 @@ use chrono::{DateTime, Utc};
 use sled::Tree;
 
 use super::layout::{self, Key, from_json, to_json};
-use super::{failed, merged, over};
-use crate::claims::UserId;
+use super::{failed, merged};
+use crate::claims::{SessionId, UserId};
 use crate::rights::{Group, PermissionEntry};
-use crate::store::{OpenSession, Page, Revocation, Slice, StoreError, Write};
+use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Witness, Write};
 use crate::user::User;
 
 /// Most records that one page of a search looks at before it stops and says where to go on.
 const SEARCH_MAX: usize = 20_000;
+
+/// Most records that one commit forgets, so that others do not wait long for it.
+const FORGET_MAX: usize = 2_000;
 
 pub(super) struct Draft<'a> {
     tree: &'a Tree,
@@ -33,11 +36,13 @@ impl<'a> Draft<'a> {
     /// What `writes` change together.
     pub(super) fn of(tree: &'a Tree, writes: Vec<Write>) -> Outcome<Self> {
         let mut draft = Self::new(tree);
-        let superusers = draft.superusers()?;
+        let before = draft.superusers()?;
         for write in writes {
             draft.write(write)?;
         }
-        if superusers > 0 && draft.superusers()? == 0 {
+        let after = draft.superusers()?;
+        let lost = |before: usize, after: usize| before > 0 && after == 0;
+        if lost(before.0, after.0) || lost(before.1, after.1) {
             return Err(StoreError::LastSuperuser);
         }
         Ok(draft)
@@ -116,7 +121,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn id_under(&self, key: &[u8]) -> Outcome<Option<[u8; 16]>> {
-        let damaged = |_| StoreError::Failed("an index is damaged".to_owned());
+        let damaged = |_| StoreError::Damaged("an index is damaged".to_owned());
         self.get(key)?.map(|id| id.try_into().map_err(damaged)).transpose()
     }
 
@@ -136,8 +141,28 @@ impl<'a> Draft<'a> {
         entries.map(parse).collect()
     }
 
-    fn superusers(&self) -> Outcome<usize> {
-        Ok(self.scan(&Key::superusers())?.len())
+    /// How many active superusers there are, and how many of them may enter administration.
+    fn superusers(&self) -> Outcome<(usize, usize)> {
+        let all = self.scan(&Key::superusers())?;
+        let staff = all.values().filter(|value| value.as_slice() == layout::STAFF).count();
+        Ok((all.len(), staff))
+    }
+
+    /// The user with the names of the groups. Whatever changes a group's name, or takes a group away, changes its
+    /// members too: when the user is the same before and after, the names in between belong to it.
+    pub(super) fn member(&self, id: UserId) -> Outcome<Option<Member>> {
+        loop {
+            let Some(user) = self.user(id)? else { return Ok(None) };
+            let mut groups = Vec::with_capacity(user.groups.len());
+            for group in &user.groups {
+                let group: Option<Group> = self.json(&Key::group(*group))?;
+                groups.extend(group.map(|group| group.name));
+            }
+            groups.sort_unstable();
+            if self.user(id)?.is_some_and(|again| again.version == user.version) {
+                return Ok(Some(Member { user, groups }));
+            }
+        }
     }
 
     /// A page of what lies under a prefix. `load` turns a value into a record, `wanted` judges it for a search.
@@ -159,7 +184,7 @@ impl<'a> Draft<'a> {
         for (looked_at, entry) in self.tree.range(from..).enumerate() {
             let (key, value) = entry.map_err(|e| failed(&e))?;
             let Some(name) = key.strip_prefix(prefix) else { break };
-            if items.len() == slice.limit || looked_at == SEARCH_MAX {
+            if items.len() == slice.limit || (search.is_some() && looked_at == SEARCH_MAX) {
                 return Ok(Page { items, next: last });
             }
             last = Some(String::from_utf8_lossy(name).into_owned());
@@ -174,6 +199,7 @@ impl<'a> Draft<'a> {
 
     fn write(&mut self, write: Write) -> Outcome<()> {
         match write {
+            Write::InNameOf(witness) => self.in_name_of(&witness),
             Write::CreateUser(user) => {
                 if self.user(user.id)?.is_some() {
                     return Err(StoreError::Changed);
@@ -190,10 +216,7 @@ impl<'a> Draft<'a> {
                 let old = self.user_at(id, was)?;
                 self.unindex(&old);
                 self.remove(Key::user(id));
-                for key in self.scan(&Key::sessions(id))?.into_keys() {
-                    self.remove(key);
-                }
-                Ok(())
+                self.close_all(id, None)
             }
             Write::OpenSession { session, generation } => {
                 let mut user = self.user(session.user)?.ok_or(StoreError::Changed)?;
@@ -202,22 +225,13 @@ impl<'a> Draft<'a> {
                 }
                 user.last_login = Some(session.created);
                 self.put(Key::user(user.id), to_json(&user)?);
-                self.put(Key::session(session.user, session.id), to_json(&session)?);
+                let key = Key::session(session.user, session.id);
+                self.put(Key::over_at(session.ends, &key), Vec::new());
+                self.put(key, to_json(&session)?);
                 Ok(())
             }
-            Write::CloseSession { user, id } => {
-                self.remove(Key::session(user, id));
-                Ok(())
-            }
-            Write::CloseSessions { user, keep } => {
-                let kept = keep.map(|id| Key::session(user, id));
-                for key in self.scan(&Key::sessions(user))?.into_keys() {
-                    if kept.as_ref() != Some(&key) {
-                        self.remove(key);
-                    }
-                }
-                Ok(())
-            }
+            Write::CloseSession { user, id } => self.close(Key::session(user, id)),
+            Write::CloseSessions { user, keep } => self.close_all(user, keep),
             Write::CreateGroup(group) => self.store_group(None, &group),
             Write::ChangeGroup { mut group, was } => {
                 let old: Group = self.json(&Key::group(group.id))?.ok_or(StoreError::Changed)?;
@@ -266,11 +280,52 @@ impl<'a> Draft<'a> {
             Write::Revoke(revocation) => {
                 let key = Key::revocation(&revocation);
                 let old = self.get(&key)?.map(|value| layout::revocation(&key, &value)).transpose()?;
-                self.put(key, layout::revocation_value(&merged(old, revocation)));
+                let new = merged(old, revocation);
+                if let Some(until) = old.and_then(|old| old.until()) {
+                    self.remove(Key::over_at(until, &key));
+                }
+                if let Some(until) = new.until() {
+                    self.put(Key::over_at(until, &key), Vec::new());
+                }
+                self.put(key, layout::revocation_value(&new));
                 Ok(())
             }
             Write::Forget(now) => self.forget(now),
         }
+    }
+
+    fn in_name_of(&self, witness: &Witness) -> Outcome<()> {
+        let revoked = |of: Revocation| self.get(&Key::revocation(&of));
+        let session = revoked(Revocation::Session { id: witness.session, until: DateTime::UNIX_EPOCH })?;
+        let epoch =
+            revoked(Revocation::Epoch(0))?.and_then(|value| value.try_into().ok()).map_or(0, u64::from_be_bytes);
+        let user = self.user(witness.user)?.ok_or(StoreError::Ended)?;
+        let ended = session.is_some() || witness.epoch < epoch;
+        if ended || !user.is_active || user.generation != witness.generation {
+            return Err(StoreError::Ended);
+        }
+        match witness.rights_version {
+            Some(version) if version != user.rights_version => Err(StoreError::Outdated),
+            _ => Ok(()),
+        }
+    }
+
+    fn close(&mut self, key: Vec<u8>) -> Outcome<()> {
+        if let Some(session) = self.json::<OpenSession>(&key)? {
+            self.remove(Key::over_at(session.ends, &key));
+            self.remove(key);
+        }
+        Ok(())
+    }
+
+    fn close_all(&mut self, user: UserId, keep: Option<SessionId>) -> Outcome<()> {
+        let kept = keep.map(|id| Key::session(user, id));
+        for key in self.scan(&Key::sessions(user))?.into_keys() {
+            if kept.as_ref() != Some(&key) {
+                self.close(key)?;
+            }
+        }
+        Ok(())
     }
 
     fn user_at(&self, id: UserId, was: u64) -> Outcome<User> {
@@ -306,7 +361,8 @@ impl<'a> Draft<'a> {
             self.put(Key::holder(permission, new.id), Vec::new());
         }
         if new.is_active && new.is_superuser {
-            self.put(Key::superuser(new.id), Vec::new());
+            let value = if new.is_staff { layout::STAFF } else { b"" };
+            self.put(Key::superuser(new.id), value.to_vec());
         }
         self.put(Key::user(new.id), to_json(new)?);
         Ok(())
@@ -352,19 +408,17 @@ impl<'a> Draft<'a> {
     }
 
     fn forget(&mut self, now: DateTime<Utc>) -> Outcome<()> {
-        for (key, value) in self.scan(&Key::revocations())? {
-            match layout::revocation(&key, &value)? {
-                Revocation::Session { until, .. } | Revocation::User { until, .. } if over(until, now) => {
-                    self.remove(key);
-                }
-                _ => {}
+        let mut over = Vec::new();
+        for entry in self.tree.scan_prefix(Key::over()).take(FORGET_MAX) {
+            let (key, _) = entry.map_err(|e| failed(&e))?;
+            match Key::parse_over(&key) {
+                Some((until, record)) if until <= now.timestamp() => over.push((key.to_vec(), record.to_vec())),
+                _ => break,
             }
         }
-        for (key, value) in self.scan(&Key::all_sessions())? {
-            let session: OpenSession = from_json(&value)?;
-            if over(session.ends, now) {
-                self.remove(key);
-            }
+        for (key, record) in over {
+            self.remove(key);
+            self.remove(record);
         }
         Ok(())
     }

@@ -11,6 +11,9 @@ use crate::store::{Revocation, StoreError};
 /// The version of this layout.
 pub(super) const FORMAT: &[u8] = b"signet 1";
 
+/// The value of a superuser's key when administration is open to them.
+pub(super) const STAFF: &[u8] = b"staff";
+
 /// Builds keys.
 pub(super) struct Key;
 
@@ -32,7 +35,7 @@ impl Key {
     pub(super) fn user_name(key: &str) -> Vec<u8> {
         join(&[b"n/", key.as_bytes()])
     }
-    /// Present for every active superuser.
+    /// Present for every active superuser; [`STAFF`] when administration is open to them.
     pub(super) fn superusers() -> Vec<u8> {
         b"x/s/".to_vec()
     }
@@ -74,6 +77,18 @@ impl Key {
     pub(super) fn session(user: UserId, id: SessionId) -> Vec<u8> {
         join(&[&Self::sessions(user), id.bytes()])
     }
+    /// The instant at which a record is over → the record's key.
+    pub(super) fn over() -> Vec<u8> {
+        b"e/".to_vec()
+    }
+    pub(super) fn over_at(until: DateTime<Utc>, record: &[u8]) -> Vec<u8> {
+        join(&[&Self::over(), &until.timestamp().max(0).to_be_bytes(), record])
+    }
+    /// When and what a key under [`Key::over`] says.
+    pub(super) fn parse_over(key: &[u8]) -> Option<(i64, &[u8])> {
+        let (until, record) = key.strip_prefix(b"e/")?.split_first_chunk::<8>()?;
+        Some((i64::from_be_bytes(*until), record))
+    }
     pub(super) fn revocations() -> Vec<u8> {
         b"r/".to_vec()
     }
@@ -93,7 +108,7 @@ pub(super) fn to_json<T: serde::Serialize>(record: &T) -> Result<Vec<u8>, StoreE
 
 /// A record from JSON.
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(record: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(record).map_err(|e| StoreError::Failed(format!("a record is damaged: {e}")))
+    serde_json::from_slice(record).map_err(|e| StoreError::Damaged(format!("a record is damaged: {e}")))
 }
 
 /// A revocation's value: big-endian numbers, its key says the rest.
@@ -110,7 +125,7 @@ pub(super) fn revocation_value(of: &Revocation) -> Vec<u8> {
 
 /// The revocation under a key.
 pub(super) fn revocation(key: &[u8], value: &[u8]) -> Result<Revocation, StoreError> {
-    parse_revocation(key, value).ok_or_else(|| StoreError::Failed("a revocation is damaged".to_owned()))
+    parse_revocation(key, value).ok_or_else(|| StoreError::Damaged("a revocation is damaged".to_owned()))
 }
 
 fn parse_revocation(key: &[u8], value: &[u8]) -> Option<Revocation> {

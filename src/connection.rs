@@ -1,6 +1,9 @@
-//! Encrypted connections: rustls, and a certificate for localhost for trying things out.
+//! Connections: how they are accepted, encrypted with rustls, and ended when they are silent; and a certificate for
+//! localhost for trying things out.
 
 use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
 
 use poem::http::uri::Scheme;
 use poem::listener::{
@@ -9,9 +12,13 @@ use poem::listener::{
 
 use poem::web::{LocalAddr, RemoteAddr};
 use tokio::net::TcpStream;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::config::Tls;
 use crate::keys::place;
+
+/// How long a connection may be silent, also in the middle of a message.
+const SILENCE_MAX: Duration = Duration::from_secs(75);
 
 /// What accepts connections for the listener.
 ///
@@ -22,6 +29,7 @@ use crate::keys::place;
 /// What is wrong with the certificate or its key, and how to mend it.
 pub fn acceptor(listener: tokio::net::TcpListener, tls: &Tls, keys: &Path) -> Result<BoxAcceptor, String> {
     let plain = TcpAcceptor::from_tokio(listener).map_err(|e| e.to_string())?;
+    let plain = Patient { inner: plain, asked: false };
     let (cert, key) = match tls {
         Tls::Off => return Ok(plain.boxed()),
         Tls::Dev => localhost(keys)?,
@@ -30,28 +38,36 @@ pub fn acceptor(listener: tokio::net::TcpListener, tls: &Tls, keys: &Path) -> Re
     let config = RustlsConfig::new().fallback(RustlsCertificate::new().cert(cert).key(key));
     let stream = config.into_stream();
     let stream = stream.map_err(|e| format!("--tls: {e}; name a certificate chain and its key, both in PEM"))?;
-    Ok(AfterCertificate { inner: plain, asked: false }.rustls(stream).boxed())
+    Ok(plain.rustls(stream).boxed())
 }
 
-/// Accepts nothing the first time that it is asked: the framework takes whichever comes first, its certificate or a
-/// connection, and drops a connection that comes first.
-struct AfterCertificate {
+/// Accepts connections, and ends those that stay silent.
+///
+/// The first time that it is asked it accepts nothing: with TLS the framework takes whichever comes first, its
+/// certificate or a connection, and drops a connection that comes first.
+struct Patient {
     inner: TcpAcceptor,
     asked: bool,
 }
 
-impl Acceptor for AfterCertificate {
-    type Io = TcpStream;
+impl Acceptor for Patient {
+    type Io = Pin<Box<TimeoutStream<TcpStream>>>;
 
     fn local_addr(&self) -> Vec<LocalAddr> {
         self.inner.local_addr()
     }
 
-    async fn accept(&mut self) -> std::io::Result<(TcpStream, LocalAddr, RemoteAddr, Scheme)> {
+    async fn accept(&mut self) -> std::io::Result<(Self::Io, LocalAddr, RemoteAddr, Scheme)> {
         if !std::mem::replace(&mut self.asked, true) {
             tokio::task::yield_now().await;
         }
-        self.inner.accept().await
+        let (stream, local, remote, scheme) = self.inner.accept().await?;
+        // Answers are small: waiting to fill a packet would only delay them.
+        stream.set_nodelay(true)?;
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_read_timeout(Some(SILENCE_MAX));
+        stream.set_write_timeout(Some(SILENCE_MAX));
+        Ok((Box::pin(stream), local, remote, scheme))
     }
 }
 
