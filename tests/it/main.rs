@@ -8,4 +8,5 @@ mod wire;
 mod cookie;
 mod keys;
 mod login;
+mod problems;
 mod tokens;
