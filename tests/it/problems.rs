@@ -571,8 +571,7 @@ fn says_nothing(answer: &Answer, what: &str) {
     if answer.status.as_u16() < 400 {
         return;
     }
-    let headers: String = answer.headers.iter().map(|(name, value)| format!("{name}: {value:?}\n")).collect();
-    let text = format!("{headers}{}", String::from_utf8_lossy(&answer.body)).to_lowercase();
+    let text = format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body)).to_lowercase();
     assert!(!text.contains(MARK), "{what}: {text}");
     for word in ["serde", "poem", "sled", "jsonwebtoken", "src/", ".rs", "panick", "line 1", "column", "expected"] {
         assert!(!text.contains(word), "{what}: {word} in {text}");
@@ -809,8 +808,8 @@ fn panics() {
 #[handler]
 async fn panics_later() {
     tokio::task::yield_now().await;
-    let none: Option<u32> = None;
-    none.expect(MARK);
+    let nothing: Vec<u32> = Vec::with_capacity(MARK.len());
+    assert!(!nothing.is_empty(), "{MARK}");
 }
 
 #[handler]

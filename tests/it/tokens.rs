@@ -779,7 +779,7 @@ async fn a_payload_is_one_json_object_and_each_claim_stands_in_it_once() {
         ("a trailing comma", format!("{},}}", text.strip_suffix('}').unwrap()).into_bytes()),
         ("a comment", text.replace("{\"iss\"", "{/**/\"iss\"").into_bytes()),
         ("single quotes", text.replace('"', "'").into_bytes()),
-        ("cut off", text[..text.len() - 1].as_bytes().to_vec()),
+        ("cut off", text.as_bytes()[..text.len() - 1].to_vec()),
         ("overlong UTF-8", overlong),
         ("a lone surrogate", text.replace("forged", "\\ud800").into_bytes()),
         ("bytes that are no text", {
@@ -820,7 +820,7 @@ async fn a_token_is_not_longer_than_any_that_is_issued() {
     let fits = (0..4096).rev().find(|n| padded(*n).len() <= 4096).unwrap();
     gate.lets_in(&padded(fits)).await;
     let mut table: Vec<_> = [fits + 3, fits + 100, 20_000].iter().map(|n| (format!("{n}"), padded(*n))).collect();
-    let many: String = (0..5000).map(|n| format!(",\"c{n}\":0")).collect();
+    let many = (0..5000).map(|n| format!(",\"c{n}\":0")).collect::<Vec<_>>().concat();
     let text = Value::Object(claims).to_string();
     table.push(("5000 claims".to_owned(), forger.token(format!("{}{many}}}", text.strip_suffix('}').unwrap()))));
     table.push(("dots".to_owned(), ".".repeat(50_000)));
