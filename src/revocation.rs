@@ -65,7 +65,8 @@ impl Revocations {
     /// How a token with these claims stands.
     #[must_use]
     pub fn judge(&self, claims: &Claims) -> Standing {
-        let ended = claims.epoch < self.epoch() || self.sessions.get(claims.sid.bytes()).is_some();
+        // A later epoch than ours was never given out: whoever had a key must not have made it up to outlive ours.
+        let ended = claims.epoch != self.epoch() || self.sessions.get(claims.sid.bytes()).is_some();
         if ended {
             return Standing::Dead;
         }

@@ -493,6 +493,38 @@ async fn removing_a_key_ends_its_sessions_also_those_that_the_server_remembers()
 }
 
 #[tokio::test]
+async fn after_a_leak_a_new_key_and_a_new_epoch_end_what_was_forged() {
+    let folder = folder_with_keys(&[("1", "eddsa")]);
+    let server = Server::start_with(Options { folder: Some(folder), ..Options::default() }).await;
+    let keys = server.folder().join("keys");
+    let stolen = Keyring::load(&keys).ok().unwrap();
+    let template = server.admin().await.cookie.unwrap();
+    let template = URL_SAFE_NO_PAD.decode(template.split('.').nth(1).unwrap()).unwrap();
+    let forged = |epoch: u64, sid: &str| {
+        let mut claims: Value = serde_json::from_slice(&template).unwrap();
+        (claims["epoch"], claims["sid"], claims["gen"]) = (json!(epoch), json!(sid), json!(u64::MAX));
+        stolen.sign(Kind::Session, claims.to_string().as_bytes()).unwrap()
+    };
+    // Whoever has the key can be anybody, but cannot say to be of an epoch that is to come.
+    for epoch in [1, 2, u64::MAX] {
+        let mut forger = server.with_cookie(&forged(epoch, "0d4JZ1mKSzWcQ3hUj6nE9w"));
+        assert!(!forger.is_somebody().await, "epoch {epoch}");
+    }
+    let mut forger = server.with_cookie(&forged(0, "AAAAAAAAAAAAAAAAAAAAAA"));
+    assert!(forger.is_somebody().await);
+    // The new key signs whatever session asks for its next issue, so that the old key's end is not enough.
+    keys::generate(&keys, "eddsa", Some("2"), server.now()).unwrap();
+    server.app.reload_keys(&keys).unwrap();
+    forger.post("/v1/session/renew", Value::Null).await.is(StatusCode::OK);
+    fs::remove_file(keys.join("1.pem")).unwrap();
+    server.app.reload_keys(&keys).unwrap();
+    assert!(forger.is_somebody().await);
+    server.admin().await.post("/v1/epoch", Value::Null).await.is(StatusCode::NO_CONTENT);
+    assert!(!forger.is_somebody().await);
+    assert!(server.admin().await.is_somebody().await);
+}
+
+#[tokio::test]
 async fn another_key_under_the_old_name_does_not_verify_what_the_old_one_signed() {
     let folder = folder_with_keys(&[("1", "eddsa")]);
     let server = Server::start_with(Options { folder: Some(folder), ..Options::default() }).await;

@@ -15,6 +15,7 @@ mod login;
 mod logout;
 mod meanwhile;
 mod openapi;
+mod problems;
 mod readme;
 mod renewal;
 mod rights;

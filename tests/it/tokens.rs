@@ -820,7 +820,7 @@ async fn a_token_is_not_longer_than_any_that_is_issued() {
     let fits = (0..4096).rev().find(|n| padded(*n).len() <= 4096).unwrap();
     gate.lets_in(&padded(fits)).await;
     let mut table: Vec<_> = [fits + 3, fits + 100, 20_000].iter().map(|n| (format!("{n}"), padded(*n))).collect();
-    let many: String = (0..5000).map(|n| format!(",\"c{n}\":0")).collect();
+    let many = (0..5000).map(|n| format!(",\"c{n}\":0")).collect::<Vec<_>>().concat();
     let text = Value::Object(claims).to_string();
     table.push(("5000 claims".to_owned(), forger.token(format!("{}{many}}}", text.strip_suffix('}').unwrap()))));
     table.push(("dots".to_owned(), ".".repeat(50_000)));
