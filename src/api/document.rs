@@ -10,10 +10,14 @@ use serde_json::{Map, Value, json};
 
 use crate::api::problem::{Code, MEDIA_TYPE, Problem};
 use crate::api::{GROUPS, operations};
+use crate::claims::LIFE_MAX;
 
 const DESCRIPTION: &str = "Django's sessions and authorization as one stateless API. A session is a signed token in a \
     cookie that scripts cannot read: log in with `POST /v1/login`, and every further call carries it. Log-out, flush \
     and every change of rights act on the very next request.";
+
+/// The form of a permission's name ([`crate::rights::Permission`]).
+const PERMISSION: &str = "^[A-Za-z0-9_-]{1,100}\\.[A-Za-z0-9_-]{1,100}$";
 
 /// The document as it is committed: indented, with a line end.
 #[must_use]
@@ -103,7 +107,8 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
         (has_session, Code::NotAuthenticated),
         (unsafe_method || is_administration, Code::Forbidden),
         (is("path", ""), Code::NotFound),
-        (path == "/v1/register" || (is_administration && unsafe_method), Code::Conflict),
+        (has_body, Code::RequestTimeout),
+        ((has_session && has_body) || (is_administration && unsafe_method), Code::Conflict),
         (is("header", "If-Match"), Code::PreconditionFailed),
         (has_body || REISSUING.contains(&operation_id.as_str()), Code::BodyTooLarge),
         (has_body, Code::UnsupportedMediaType),
@@ -138,9 +143,15 @@ fn parameters(operation: &mut Map<String, Value>) -> Vec<(String, String)> {
         if !example.is_null() {
             parameter["example"] = example;
         }
-        if name == "limit" {
-            parameter["schema"]["minimum"] = json!(1);
-            parameter["schema"]["maximum"] = json!(200);
+        let schema = &mut parameter["schema"];
+        match name.as_str() {
+            "limit" => {
+                schema["minimum"] = json!(1);
+                schema["maximum"] = json!(200);
+            }
+            "search" => schema["maxLength"] = json!(150),
+            "cursor" => schema["pattern"] = json!("^[A-Za-z0-9_-]*$"),
+            _ => {}
         }
         found.push((kind, name));
     }
@@ -195,6 +206,26 @@ fn close(schema: &mut Value) {
     schema["additionalProperties"] = json!(false);
     if let Some(Value::Object(example)) = schema.get_mut("example") {
         example.retain(|_, value| !value.is_null());
+    }
+    narrow(schema);
+}
+
+/// Limits that the operations check themselves, told as far as a schema can tell them.
+fn narrow(schema: &mut Value) {
+    let title = schema["title"].as_str().unwrap_or_default().to_owned();
+    let Some(Value::Object(members)) = schema.get_mut("properties") else { return };
+    for (name, member) in members {
+        match (title.as_str(), name.as_str()) {
+            // A question may name anything.
+            ("PermissionQuestion", _) => {}
+            ("NewPermission", "name") => member["pattern"] = json!(PERMISSION),
+            (_, "permissions" | "user_permissions") => member["items"]["pattern"] = json!(PERMISSION),
+            (_, "max_age") => {
+                member["minimum"] = json!(1);
+                member["maximum"] = json!(LIFE_MAX);
+            }
+            _ => {}
+        }
     }
 }
 

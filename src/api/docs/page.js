@@ -1,11 +1,38 @@
 "use strict";
-SwaggerUIBundle({
+
+// What leads nowhere here is left out: a page cannot set a cookie that scripts cannot read, so there is nothing to
+// authorize with; there is one server, this one. The line on logging in stands in the place of all that.
+const tidy = ({ React }) => {
+  const nothing = () => () => null;
+  const howToLogIn = () => () =>
+    React.createElement(
+      "p",
+      { className: "login" },
+      "To log in, open ",
+      React.createElement("a", { href: "#/Account/login_account" }, "Account → Log in"),
+      ", put in your name and password, and press Execute. The cookie then goes with every call from this page.",
+    );
+  return {
+    wrapComponents: {
+      AuthorizeBtnContainer: nothing,
+      authorizeOperationBtn: nothing,
+      OpenAPIVersion: nothing,
+      ServersContainer: howToLogIn,
+    },
+  };
+};
+
+const ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#ui",
   deepLinking: true,
-  docExpansion: "list",
   defaultModelsExpandDepth: -1,
   displayRequestDuration: true,
+  docExpansion: "list",
+  plugins: [tidy],
   tryItOutEnabled: true,
   validatorUrl: null,
 });
+
+// Swagger UI reads the fragment once, when it is loaded; links within the page shall open operations too.
+window.addEventListener("hashchange", () => ui.layoutActions.parseDeepLinkHash(decodeURIComponent(location.hash)));
