@@ -5,9 +5,11 @@
 //! ends in `sync_file_range`, which survives a killed process but not a lost machine.
 //!
 //! A failed write or flush makes the store unready: every waiting writer is told, the database is closed and
-//! opened again until that succeeds. A store that does not open is never replaced by an empty one.
+//! opened again until that succeeds. A store that does not open is never replaced by an empty one, nor by an
+//! older one: the mark beside it says how much was acknowledged.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
@@ -46,7 +48,7 @@ struct Shared {
     folder: PathBuf,
     /// `None` while the store is failed.
     tree: RwLock<Option<sled::Tree>>,
-    /// Counts batches handed to sled; raised before, so that whoever sees a batch's effect sees its number.
+    /// Numbers the batches handed to sled; raised before, so that whoever sees a batch's effect sees its number.
     applied: AtomicU64,
     /// The newest batch known to be on disk.
     durable: AtomicU64,
@@ -69,6 +71,11 @@ pub struct CannotOpen(String);
 struct Database {
     tree: sled::Tree,
     file: File,
+    /// The number of the newest batch that was acknowledged, beside the store: sled takes a file that has lost its
+    /// end for one that was never longer.
+    mark: File,
+    /// The number of the newest batch when it was opened.
+    applied: u64,
     /// Holds the folder's lock.
     _db: sled::Db,
 }
@@ -77,7 +84,10 @@ fn open(folder: &Path) -> Result<Database, CannotOpen> {
     let say = |what: &str, mend: &str| CannotOpen(format!("the store in {}: {what}; {mend}", folder.display()));
     let mark = folder.join("signet-store");
     let known = mark.exists();
-    let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    // What sled makes before its file, when a first start was cut short.
+    let begun = |name: &std::ffi::OsStr| name == "conf" || name == "blobs";
+    let occupied = std::fs::read_dir(folder)
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| !begun(&entry.file_name()))));
     if occupied && !known && !folder.join("db").exists() {
         return Err(say("the folder holds other files and no store", "name an empty or a new folder with --data"));
     }
@@ -115,13 +125,35 @@ fn open(folder: &Path) -> Result<Database, CannotOpen> {
                 .insert(Key::format(), layout::FORMAT)
                 .and_then(|_| tree.flush())
                 .map_err(|e| e.to_string())
-                .and_then(|_| file.sync_all().map_err(|e| e.to_string()))
-                .and_then(|()| File::create(&mark).and_then(|m| m.sync_all()).map_err(|e| e.to_string()))
-                .and_then(|()| File::open(folder).and_then(|d| d.sync_all()).map_err(|e| e.to_string()));
+                .and_then(|_| file.sync_all().map_err(|e| e.to_string()));
             begun.map_err(|e| say(&format!("cannot begin it: {e}"), "check the disk"))?;
         }
     }
-    Ok(Database { tree, file, _db: db })
+    let marked = File::options().read(true).write(true).create(true).truncate(false).open(&mark).and_then(|mark| {
+        mark.sync_all()?;
+        File::open(folder)?.sync_all()?;
+        Ok((acknowledged(&mark)?, mark))
+    });
+    let (acknowledged, mark) = marked.map_err(|e| say(&format!("cannot mark it: {e}"), "check the disk"))?;
+    let applied = tree.get(Key::applied()).map_err(|e| say(&e.to_string(), "check the disk"))?;
+    let applied = applied.and_then(|number| number.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
+    if applied < acknowledged {
+        return Err(say(
+            "it has lost changes that were acknowledged",
+            "restore the folder from a backup; it is never replaced by an older one",
+        ));
+    }
+    Ok(Database { tree, file, mark, applied, _db: db })
+}
+
+/// The number on the mark; zero on a new one.
+fn acknowledged(mark: &File) -> std::io::Result<u64> {
+    let mut number = [0; 8];
+    match mark.read_exact_at(&mut number, 0) {
+        Ok(()) => Ok(u64::from_be_bytes(number)),
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(e) => Err(e),
+    }
 }
 
 fn private(folder: &Path) -> std::io::Result<()> {
@@ -139,8 +171,8 @@ impl Embedded {
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),
             tree: RwLock::new(Some(database.tree.clone())),
-            applied: AtomicU64::new(0),
-            durable: AtomicU64::new(0),
+            applied: AtomicU64::new(database.applied),
+            durable: AtomicU64::new(database.applied),
             incarnation: AtomicU64::new(1),
         });
         let (jobs, queue) = mpsc::channel();
@@ -272,8 +304,9 @@ fn write_group(shared: &Shared, database: &Database, jobs: Vec<Job>) -> Result<(
             Job::Settle(answer) => (Ok(Draft::new(&database.tree)), Box::new(|verdict| drop(answer.send(verdict)))),
         };
         let applied = verdict.and_then(|draft| {
-            let Some(batch) = draft.into_batch() else { return Ok(()) };
-            shared.applied.fetch_add(1, Ordering::SeqCst);
+            let Some(mut batch) = draft.into_batch() else { return Ok(()) };
+            let number = shared.applied.fetch_add(1, Ordering::SeqCst) + 1;
+            batch.insert(Key::applied(), &number.to_be_bytes());
             dirty = true;
             database.tree.apply_batch(batch).map_err(|e| failed(&e))
         });
@@ -290,7 +323,11 @@ fn write_group(shared: &Shared, database: &Database, jobs: Vec<Job>) -> Result<(
         Some(failure) => Err(failure),
         None if dirty || shared.durable.load(Ordering::SeqCst) < shared.applied.load(Ordering::SeqCst) => {
             let flushed = database.tree.flush().map_err(|e| failed(&e));
-            flushed.and_then(|_| database.file.sync_data().map_err(|e| failed(&e)))
+            flushed.and_then(|_| database.file.sync_data().map_err(|e| failed(&e))).and_then(|()| {
+                // Not synced: after a lost machine it may say less than is there, never more.
+                let number = shared.applied.load(Ordering::SeqCst).to_be_bytes();
+                database.mark.write_all_at(&number, 0).map_err(|e| failed(&e))
+            })
         }
         None => Ok(()),
     };
