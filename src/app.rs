@@ -95,10 +95,12 @@ impl App {
     /// Reads into memory what the store holds for it. Revocations that are in memory stay.
     async fn load(&self) -> Result<(), Error> {
         let state = self.0.store.state().await.map_err(unavailable)?;
+        // Before the revocations: claims that they make stale are read again by the names of the new table.
+        self.load_groups().await?;
         for revocation in &state.revocations {
             self.0.revocations.learn(revocation);
         }
-        self.load_groups().await
+        Ok(())
     }
 
     async fn load_groups(&self) -> Result<(), Error> {
@@ -123,13 +125,12 @@ impl App {
                 matches!(write, Write::CreateGroup(_) | Write::ChangeGroup { .. } | Write::DeleteGroup { .. })
             });
             app.0.store.commit(writes).await.map_err(unavailable)?;
+            // Before the revocations: claims that they make stale are read again by the names of the new table.
+            let regrouped = if regroups { app.load_groups().await } else { Ok(()) };
             for revocation in &revoked {
                 app.0.revocations.learn(revocation);
             }
-            if regroups {
-                app.load_groups().await?;
-            }
-            Ok(())
+            regrouped
         };
         let done = tokio::spawn(job).await;
         done.unwrap_or_else(|e| Err(Error::Internal(format!("a commit ended early: {e}"))))

@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
-use crate::claims::Claims;
+use crate::claims::{Claims, UserId};
 use crate::store::Revocation;
 
 /// How a token stands.
@@ -74,6 +74,12 @@ impl Revocations {
             Some(mark) if claims.rights_version < mark.rights_version => Standing::Stale,
             _ => Standing::Live,
         }
+    }
+
+    /// The lowest rights version of the user that is fresh, as far as it is known here.
+    #[must_use]
+    pub fn rights_version(&self, user: UserId) -> u64 {
+        self.users.get(user.bytes()).map_or(0, |mark| mark.rights_version)
     }
 
     /// The present epoch, with which new tokens are issued.

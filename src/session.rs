@@ -158,7 +158,7 @@ async fn refreshed(app: &App, mut claims: Claims, now: DateTime<Utc>) -> Result<
     if !user.is_active || user.generation != claims.generation {
         return Err(gone());
     }
-    identify(&mut claims, &user, app.groups().names_of(&user.groups));
+    identify(app, &mut claims, &user);
     claims.reissue(now, app.life());
     Ok(claims)
 }
@@ -174,15 +174,18 @@ fn succeed(app: &App, presented: &Verified, claims: Claims) -> Result<Session, E
 }
 
 /// Writes the user's identity and rights into claims.
-fn identify(claims: &mut Claims, user: &User, groups: Vec<String>) {
+fn identify(app: &App, claims: &mut Claims, user: &User) {
+    // Known before the table of groups is read: a record of another group name may be here while the table that has
+    // the name is not. The claims are stale then as soon as memory knows.
+    let known = app.revocations().rights_version(user.id);
+    claims.groups = app.groups().names_of(&user.groups);
     claims.sub = Some(user.id);
     claims.preferred_username = Some(user.username.as_str().to_owned());
     claims.is_staff = user.is_staff;
     claims.is_superuser = user.is_superuser;
-    claims.groups = groups;
     claims.permissions = user.permissions.iter().map(|p| p.as_str().to_owned()).collect();
     claims.generation = user.generation;
-    claims.rights_version = user.rights_version;
+    claims.rights_version = user.rights_version.min(known);
 }
 
 /// A session with these claims as its next issue, for the client to be given.
@@ -201,7 +204,8 @@ fn issue(app: &App, claims: Claims) -> Result<Session, Error> {
 /// `RightsTooLarge`, with the bytes that the `Set-Cookie` line would take before any data.
 pub fn rights_fit(app: &App, user: &User, groups: Vec<String>) -> Result<(), Error> {
     let mut claims = begin(app);
-    identify(&mut claims, user, groups);
+    identify(app, &mut claims, user);
+    claims.groups = groups;
     let used = app.tokens().mint(&claims)?.len() + COOKIE_FRAME;
     let allowed = COOKIE_BYTES_ALLOWED - DATA_RESERVE;
     if used > allowed { Err(Error::RightsTooLarge { used, allowed }) } else { Ok(()) }
@@ -332,7 +336,7 @@ pub async fn log_in(
 pub async fn enter(app: &App, mut user: User, before: &Session, client: Client) -> Result<(User, Session), Error> {
     let now = app.now();
     let mut claims = begin(app);
-    identify(&mut claims, &user, app.groups().names_of(&user.groups));
+    identify(app, &mut claims, &user);
     let mut writes = Vec::new();
     if let Some(old) = before.claims() {
         if old.sub.is_none_or(|id| id == user.id) {
@@ -361,7 +365,7 @@ pub async fn enter(app: &App, mut user: User, before: &Session, client: Client) 
 /// As [`write`].
 pub fn follow(app: &App, session: &Session, user: &User) -> Result<Session, Error> {
     let mut claims = session.claims().cloned().unwrap_or_else(|| begin(app));
-    identify(&mut claims, user, app.groups().names_of(&user.groups));
+    identify(app, &mut claims, user);
     claims.reissue(app.now(), app.life());
     issue(app, claims)
 }
