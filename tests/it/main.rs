@@ -2,5 +2,7 @@
 
 #![expect(clippy::too_many_lines, reason = "a test that tells a story is read from top to bottom")]
 
+mod faults;
 mod harness;
 mod login;
+mod revocation;
