@@ -429,7 +429,7 @@ pub async fn log_in(
 /// # Errors
 /// `Changed` when the user's generation has moved on or the account was disabled meanwhile; otherwise as
 /// [`log_in`].
-pub(crate) async fn enter(
+pub async fn enter(
     app: &App,
     member: Member,
     before: &Session,

@@ -5,11 +5,9 @@
 //! ends in `sync_file_range`, which survives a killed process but not a lost machine.
 //!
 //! A failed write or flush makes the store unready: every waiting writer is told, the database is closed and
-//! opened again until that succeeds. A store that does not open is never replaced by an empty one.
+//! opened again until that succeeds. A store that does not open is never replaced by an empty one, nor by an
+//! older one: the mark beside it says how much was acknowledged.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
@@ -24,18 +22,17 @@ use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, Write};
 use crate::user::User;
 
+mod database;
 mod draft;
 mod layout;
 
+pub use database::CannotOpen;
+use database::{Database, Expected, open};
 use draft::Draft;
 use layout::Key;
 
 /// How long the writer waits before it tries to open a failed store again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
-
-/// How often, and with which pause, a folder that is in use is tried again.
-const LOCK_TRIES: u32 = 20;
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Writers that share one flush, at the most.
 const GROUP_MAX: usize = 1024;
@@ -51,7 +48,7 @@ struct Shared {
     folder: PathBuf,
     /// `None` while the store is failed.
     tree: RwLock<Option<sled::Tree>>,
-    /// Counts batches handed to sled; raised before, so that whoever sees a batch's effect sees its number.
+    /// Numbers the batches handed to sled; raised before, so that whoever sees a batch's effect sees its number.
     applied: AtomicU64,
     /// The newest batch known to be on disk.
     durable: AtomicU64,
@@ -66,137 +63,6 @@ enum Job {
     Settle(oneshot::Sender<Result<(), StoreError>>),
 }
 
-/// Why a store could not be opened: what, why, and how to mend it.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CannotOpen(String);
-
-struct Database {
-    tree: sled::Tree,
-    file: File,
-    /// Where sled puts what is too large for its file, without syncing it.
-    blobs: PathBuf,
-    /// The names in it that are on disk.
-    synced: HashSet<OsString>,
-    /// Holds the folder's lock.
-    _db: sled::Db,
-}
-
-impl Database {
-    /// Brings everything that was applied to the disk.
-    fn sync(&mut self) -> Result<(), StoreError> {
-        self.tree.flush().map_err(|e| failed(&e))?;
-        let new = self.sync_blobs().map_err(|e| failed(&e))?;
-        self.file.sync_data().map_err(|e| failed(&e))?;
-        self.synced.extend(new);
-        Ok(())
-    }
-
-    /// Syncs the files that are new beside sled's own, and gives their names.
-    fn sync_blobs(&self) -> std::io::Result<Vec<OsString>> {
-        let mut new = Vec::new();
-        for entry in std::fs::read_dir(&self.blobs)? {
-            let entry = entry?;
-            if self.synced.contains(&entry.file_name()) {
-                continue;
-            }
-            match File::open(entry.path()) {
-                Ok(file) => file.sync_all()?,
-                // Written and superseded at once.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(e),
-            }
-            new.push(entry.file_name());
-        }
-        if !new.is_empty() {
-            File::open(&self.blobs)?.sync_all()?;
-        }
-        Ok(new)
-    }
-}
-
-/// What a folder is expected to be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expected {
-    /// A store, or nothing yet.
-    Any,
-    /// A store that was open a moment ago. When it is gone, its disk may be: another one is not begun in its place.
-    Store,
-}
-
-fn open(folder: &Path, expected: Expected) -> Result<Database, CannotOpen> {
-    let say = |what: &str, mend: &str| CannotOpen(format!("the store in {}: {what}; {mend}", folder.display()));
-    let mark = folder.join("signet-store");
-    let known = mark.exists();
-    if expected == Expected::Store && !(known && folder.join("db").exists()) {
-        return Err(say("it is gone", "bring back its disk, or restore it from a backup"));
-    }
-    let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied && !known && !folder.join("db").exists() {
-        return Err(say("the folder holds other files and no store", "name an empty or a new folder with --data"));
-    }
-    let made = std::fs::create_dir_all(folder);
-    made.map_err(|e| say(&format!("cannot make the folder: {e}"), "name another one with --data"))?;
-    private(folder).map_err(|e| say(&format!("cannot protect the folder: {e}"), "own it"))?;
-    let db = unlocked(folder).map_err(|e| match e {
-        e if is_locked(&e) => say("another process has it open", "stop that one, or name another folder with --data"),
-        e => say(
-            &format!("it does not open: {e}"),
-            "keep a copy of the folder, then restore it from a backup; it is never replaced by an empty one",
-        ),
-    })?;
-    let file = File::options().write(true).open(folder.join("db"));
-    let file = file.map_err(|e| say(&format!("cannot open its file: {e}"), "check the disk"))?;
-    let tree = (*db).clone();
-    let format = tree.get(Key::format()).map_err(|e| say(&e.to_string(), "check the disk"))?;
-    match format.as_deref() {
-        Some(layout::FORMAT) => {}
-        Some(_) => {
-            return Err(say("it was written by another version of signet", "use that version, or export from it"));
-        }
-        None if known || !tree.is_empty() => {
-            return Err(say(
-                "it has lost its contents",
-                "restore the folder from a backup; it is never replaced by an empty one",
-            ));
-        }
-        None => {
-            let begun = tree
-                .insert(Key::format(), layout::FORMAT)
-                .and_then(|_| tree.flush())
-                .map_err(|e| e.to_string())
-                .and_then(|_| file.sync_all().map_err(|e| e.to_string()))
-                .and_then(|()| File::create(&mark).and_then(|m| m.sync_all()).map_err(|e| e.to_string()))
-                .and_then(|()| File::open(folder).and_then(|d| d.sync_all()).map_err(|e| e.to_string()));
-            begun.map_err(|e| say(&format!("cannot begin it: {e}"), "check the disk"))?;
-        }
-    }
-    let blobs = folder.join("blobs");
-    Ok(Database { tree, file, blobs, synced: HashSet::new(), _db: db })
-}
-
-/// The database, once nobody else has it: what had it a moment ago may still be letting go.
-fn unlocked(folder: &Path) -> sled::Result<sled::Db> {
-    let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(64 << 20);
-    let mut tries = LOCK_TRIES;
-    loop {
-        match config.open() {
-            Err(e) if is_locked(&e) && tries > 0 => tries -= 1,
-            done => return done,
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-}
-
-fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(e) if e.to_string().contains("lock"))
-}
-
-fn private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-}
-
 impl Embedded {
     /// The store in `folder`, which is made when it is missing.
     ///
@@ -207,8 +73,8 @@ impl Embedded {
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),
             tree: RwLock::new(Some(database.tree.clone())),
-            applied: AtomicU64::new(0),
-            durable: AtomicU64::new(0),
+            applied: AtomicU64::new(database.applied),
+            durable: AtomicU64::new(database.applied),
             incarnation: AtomicU64::new(1),
         });
         let (jobs, queue) = mpsc::channel();
@@ -344,8 +210,9 @@ fn write_group(shared: &Shared, database: &mut Database, jobs: Vec<Job>) -> Resu
             Job::Settle(answer) => (Ok(Draft::new(&database.tree)), Box::new(|verdict| drop(answer.send(verdict)))),
         };
         let applied = verdict.and_then(|draft| {
-            let Some(batch) = draft.into_batch() else { return Ok(()) };
-            shared.applied.fetch_add(1, Ordering::SeqCst);
+            let Some(mut batch) = draft.into_batch() else { return Ok(()) };
+            let number = shared.applied.fetch_add(1, Ordering::SeqCst) + 1;
+            batch.insert(Key::applied(), &number.to_be_bytes());
             dirty = true;
             database.tree.apply_batch(batch).map_err(|e| failed(&e))
         });
@@ -361,7 +228,7 @@ fn write_group(shared: &Shared, database: &mut Database, jobs: Vec<Job>) -> Resu
     let flushed = match failure {
         Some(failure) => Err(failure),
         None if dirty || shared.durable.load(Ordering::SeqCst) < shared.applied.load(Ordering::SeqCst) => {
-            database.sync()
+            database.sync(shared.applied.load(Ordering::SeqCst))
         }
         None => Ok(()),
     };

@@ -28,6 +28,10 @@ impl Key {
     pub(super) fn longest_life() -> Vec<u8> {
         b"m/life".to_vec()
     }
+    /// The number of the newest batch.
+    pub(super) fn applied() -> Vec<u8> {
+        b"m/applied".to_vec()
+    }
     pub(super) fn user(id: UserId) -> Vec<u8> {
         join(&[b"u/", id.bytes()])
     }

@@ -1,0 +1,181 @@
+//! The database of the embedded store: opened with suspicion, and brought to the disk.
+//!
+//! Owns the folder: sled's files, and the mark beside them that says how much was acknowledged. A folder that is in
+//! use, damaged, behind its mark, or of another version is refused with a reason; nothing is begun in its place.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::failed;
+use super::layout::{self, Key};
+use crate::store::StoreError;
+
+/// How often, and with which pause, a folder that is in use is tried again.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why a store could not be opened: what, why, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotOpen(pub(super) String);
+
+pub(super) struct Database {
+    pub(super) tree: sled::Tree,
+    file: File,
+    /// Where sled puts what is too large for its file, without syncing it.
+    blobs: PathBuf,
+    /// The names in it that are on disk.
+    synced: HashSet<OsString>,
+    /// The number of the newest batch that was acknowledged, beside the store: sled takes a file that has lost its
+    /// end for one that was never longer.
+    mark: File,
+    /// The number of the newest batch when it was opened.
+    pub(super) applied: u64,
+    /// Holds the folder's lock.
+    _db: sled::Db,
+}
+
+impl Database {
+    /// Brings everything that was applied to the disk, up to the batch of this number.
+    pub(super) fn sync(&mut self, number: u64) -> Result<(), StoreError> {
+        self.tree.flush().map_err(|e| failed(&e))?;
+        let new = self.sync_blobs().map_err(|e| failed(&e))?;
+        self.file.sync_data().map_err(|e| failed(&e))?;
+        self.synced.extend(new);
+        // Not synced: after a lost machine it may say less than is there, never more.
+        self.mark.write_all_at(&number.to_be_bytes(), 0).map_err(|e| failed(&e))
+    }
+
+    /// Syncs the files that are new beside sled's own, and gives their names.
+    fn sync_blobs(&self) -> std::io::Result<Vec<OsString>> {
+        let mut new = Vec::new();
+        for entry in std::fs::read_dir(&self.blobs)? {
+            let entry = entry?;
+            if self.synced.contains(&entry.file_name()) {
+                continue;
+            }
+            match File::open(entry.path()) {
+                Ok(file) => file.sync_all()?,
+                // Written and superseded at once.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            }
+            new.push(entry.file_name());
+        }
+        if !new.is_empty() {
+            File::open(&self.blobs)?.sync_all()?;
+        }
+        Ok(new)
+    }
+}
+
+/// What a folder is expected to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// A store, or nothing yet.
+    Any,
+    /// A store that was open a moment ago. When it is gone, its disk may be: another one is not begun in its place.
+    Store,
+}
+
+pub(super) fn open(folder: &Path, expected: Expected) -> Result<Database, CannotOpen> {
+    let say = |what: &str, mend: &str| CannotOpen(format!("the store in {}: {what}; {mend}", folder.display()));
+    let mark = folder.join("signet-store");
+    let known = mark.exists();
+    if expected == Expected::Store && !(known && folder.join("db").exists()) {
+        return Err(say("it is gone", "bring back its disk, or restore it from a backup"));
+    }
+    // What sled makes before its file, when a first start was cut short.
+    let begun = |name: &OsStr| name == "conf" || name == "blobs";
+    let occupied = std::fs::read_dir(folder)
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| !begun(&entry.file_name()))));
+    if occupied && !known && !folder.join("db").exists() {
+        return Err(say("the folder holds other files and no store", "name an empty or a new folder with --data"));
+    }
+    let made = std::fs::create_dir_all(folder);
+    made.map_err(|e| say(&format!("cannot make the folder: {e}"), "name another one with --data"))?;
+    private(folder).map_err(|e| say(&format!("cannot protect the folder: {e}"), "own it"))?;
+    let db = unlocked(folder).map_err(|e| match e {
+        e if is_locked(&e) => say("another process has it open", "stop that one, or name another folder with --data"),
+        e => say(
+            &format!("it does not open: {e}"),
+            "keep a copy of the folder, then restore it from a backup; it is never replaced by an empty one",
+        ),
+    })?;
+    let file = File::options().write(true).open(folder.join("db"));
+    let file = file.map_err(|e| say(&format!("cannot open its file: {e}"), "check the disk"))?;
+    let tree = (*db).clone();
+    let format = tree.get(Key::format()).map_err(|e| say(&e.to_string(), "check the disk"))?;
+    match format.as_deref() {
+        Some(layout::FORMAT) => {}
+        Some(_) => {
+            return Err(say("it was written by another version of signet", "use that version, or export from it"));
+        }
+        None if known || !tree.is_empty() => {
+            return Err(say(
+                "it has lost its contents",
+                "restore the folder from a backup; it is never replaced by an empty one",
+            ));
+        }
+        None => {
+            let begun = tree
+                .insert(Key::format(), layout::FORMAT)
+                .and_then(|_| tree.flush())
+                .map_err(|e| e.to_string())
+                .and_then(|_| file.sync_all().map_err(|e| e.to_string()));
+            begun.map_err(|e| say(&format!("cannot begin it: {e}"), "check the disk"))?;
+        }
+    }
+    let marked = File::options().read(true).write(true).create(true).truncate(false).open(&mark).and_then(|mark| {
+        mark.sync_all()?;
+        File::open(folder)?.sync_all()?;
+        Ok((acknowledged(&mark)?, mark))
+    });
+    let (acknowledged, mark) = marked.map_err(|e| say(&format!("cannot mark it: {e}"), "check the disk"))?;
+    let applied = tree.get(Key::applied()).map_err(|e| say(&e.to_string(), "check the disk"))?;
+    let applied = applied.and_then(|number| number.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
+    if applied < acknowledged {
+        return Err(say(
+            "it has lost changes that were acknowledged",
+            "restore the folder from a backup; it is never replaced by an older one",
+        ));
+    }
+    let blobs = folder.join("blobs");
+    Ok(Database { tree, file, blobs, synced: HashSet::new(), mark, applied, _db: db })
+}
+
+/// The number on the mark; zero on a new one.
+fn acknowledged(mark: &File) -> std::io::Result<u64> {
+    let mut number = [0; 8];
+    match mark.read_exact_at(&mut number, 0) {
+        Ok(()) => Ok(u64::from_be_bytes(number)),
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(e) => Err(e),
+    }
+}
+
+/// The database, once nobody else has it: what had it a moment ago may still be letting go.
+fn unlocked(folder: &Path) -> sled::Result<sled::Db> {
+    let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(64 << 20);
+    let mut tries = LOCK_TRIES;
+    loop {
+        match config.open() {
+            Err(e) if is_locked(&e) && tries > 0 => tries -= 1,
+            done => return done,
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(e) if e.to_string().contains("lock"))
+}
+
+fn private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+}
