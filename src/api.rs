@@ -30,6 +30,7 @@ pub mod session;
 pub mod sessions;
 pub mod shown;
 pub mod users;
+pub mod visit;
 
 use problem::{Code, Problem};
 

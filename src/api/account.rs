@@ -9,9 +9,10 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use crate::account::{self, Profile, Registration};
 use crate::api::Group;
 use crate::api::body::Body;
-use crate::api::caller::{AnyCaller, LoginRequired, SentToken, Visit, client};
+use crate::api::caller::{AnyCaller, LoginRequired, SentToken, client};
 use crate::api::problem::Problem;
 use crate::api::shown::{LoggedIn, Session, User};
+use crate::api::visit::Visit;
 use crate::session;
 
 /// What somebody who registers says.

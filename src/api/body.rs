@@ -20,8 +20,8 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::api::caller::look_again;
 use crate::api::problem::{Code, Problem};
+use crate::api::visit::Visit;
 use crate::claims::Data;
 use crate::error::Fault;
 
@@ -60,7 +60,9 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let bytes = read(request, body).await?;
-        look_again(request).await.map_err(Problem::from)?;
+        if let Some(visit) = request.extensions().get::<Visit>() {
+            visit.look_again(request).await.map_err(Problem::from)?;
+        }
         let value = parse(&bytes)?;
         let shape = shape_of::<T>();
         let mut faults = Vec::new();

@@ -9,10 +9,10 @@ use poem_openapi::{Object, OpenApi};
 
 use crate::api::Group;
 use crate::api::body::Body;
-use crate::api::caller::Visit;
 use crate::api::cookie;
 use crate::api::problem::Problem;
 use crate::api::session::Done;
+use crate::api::visit::Visit;
 use crate::claims::LIFE_MAX;
 use crate::error::Error;
 use crate::session::{COOKIE_BYTES_ALLOWED, COOKIE_FRAME};

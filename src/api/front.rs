@@ -9,10 +9,10 @@ use futures_util::FutureExt as _;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, Middleware, Request, Response};
 
-use crate::api::caller::{Outcome, Visit};
 use crate::api::cookie;
 use crate::api::origin::Origins;
 use crate::api::problem::{self, Code, Problem};
+use crate::api::visit::{Outcome, Visit};
 use crate::app::App;
 use crate::error::Error;
 
@@ -132,7 +132,7 @@ fn respoken(response: Response) -> Response {
 /// Only a success gives out a session's cookie, and only when the session was not ended meanwhile: an answer in
 /// flight must never take the place of a newer log-in or bring back what was ended.
 fn cookies(app: &App, outcome: Outcome, status: StatusCode) -> Result<Option<Vec<HeaderValue>>, Error> {
-    let Outcome { session, clear, mut cookies } = outcome;
+    let Outcome { session, clear, mut cookies, .. } = outcome;
     let touched = session.is_some() || clear;
     if !status.is_success() {
         return Ok(touched.then(Vec::new));

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::api::Group;
 use crate::api::body::AnyObject;
-use crate::api::caller::Visit;
 use crate::api::problem::{Code, Problem};
+use crate::api::visit::Visit;
 use crate::error::Error;
 
 /// How the server is.

@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use crate::api::Group;
 use crate::api::body::{AnyObject, Body, Time};
-use crate::api::caller::{Caller, Visit};
+use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::shown::Session;
+use crate::api::visit::Visit;
 use crate::claims::{Claims, Expiry};
 use crate::error::Error;
 use crate::session;

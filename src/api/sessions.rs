@@ -7,10 +7,11 @@ use poem_openapi::{Enum, OpenApi};
 
 use crate::account;
 use crate::api::Group;
-use crate::api::caller::{LoginRequired, Visit};
+use crate::api::caller::LoginRequired;
 use crate::api::problem::Problem;
 use crate::api::session::Done;
 use crate::api::shown::{Device, DeviceList};
+use crate::api::visit::Visit;
 use crate::error::Error;
 use crate::session;
 

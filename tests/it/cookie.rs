@@ -10,8 +10,9 @@ use poem_openapi::payload::PlainText;
 use poem_openapi::{OpenApi, OpenApiService};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use signet::api::caller::{Caller, Visit};
+use signet::api::caller::Caller;
 use signet::api::problem::Problem;
+use signet::api::visit::Visit;
 use signet::session;
 use tokio::sync::Semaphore;
 

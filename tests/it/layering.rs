@@ -24,7 +24,7 @@ const GROUND: [&[&str]; 6] =
     [&["revocation"], &["token", "store"], &["user"], &["rights", "keys"], &["claims", "password"], &["error"]];
 
 /// Inside `api`, what serves the groups of operations, from the top down.
-const API: [&[&str]; 9] = [
+const API: [&[&str]; 10] = [
     &["docs"],
     &["document"],
     &["account", "cookies", "groups", "machine", "permissions", "rights", "sessions", "users"],
@@ -32,6 +32,7 @@ const API: [&[&str]; 9] = [
     &["shown", "list", "front"],
     &["body"],
     &["caller"],
+    &["visit"],
     &["problem"],
     &["cookie", "origin"],
 ];

@@ -10,8 +10,9 @@ use poem_openapi::payload::PlainText;
 use poem_openapi::{OpenApi, OpenApiService};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use signet::api::caller::{Caller, LoginRequired, Visit};
+use signet::api::caller::{Caller, LoginRequired};
 use signet::api::problem::Code;
+use signet::api::visit::Visit;
 use signet::session;
 
 use crate::harness::{Answer, Client, ORIGIN, PASSWORD, Server, embed};
