@@ -8,7 +8,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde_json::Value;
 
 use crate::api::Group;
-use crate::api::body::{AnyObject, Body, Time};
+use crate::api::body::{AnyObject, Body, Time, Written};
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::shown::Session;
@@ -23,7 +23,7 @@ pub enum SessionReply {
     /// The session.
     #[oai(status = 200)]
     Ok(
-        Json<Session>,
+        Written<Session>,
         /// Names this state of the session, for `If-Match`; absent before the first write.
         #[oai(header = "ETag")]
         Option<String>,
@@ -130,7 +130,7 @@ fn kept(visit: &Visit, session: session::Session) -> SessionReply {
 }
 
 fn shown(session: &session::Session) -> SessionReply {
-    SessionReply::Ok(Json(Session::of(session)), session.claims().map(Claims::etag))
+    SessionReply::Ok(Written(Session::of(session)), session.claims().map(Claims::etag))
 }
 
 #[OpenApi(tag = "Group::Session")]
