@@ -3,8 +3,9 @@
 //! Called by `api/`. A verified request makes no call of the store here; the exceptions are named: log-in,
 //! log-out, devices, and the one read that renews the claims of a token whose rights were changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::app::{App, unavailable};
@@ -63,6 +64,12 @@ impl Session {
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
         self.current.as_ref().map(|verified| &verified.claims)
+    }
+
+    /// A place for the text that shows this issue, which is the same each time; `None` when there is no session.
+    #[must_use]
+    pub fn shown(&self) -> Option<&OnceLock<Bytes>> {
+        self.current.as_ref().map(|verified| &verified.shown)
     }
 
     /// Who is logged in, if anybody.

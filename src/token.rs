@@ -3,9 +3,10 @@
 //! Owns what a token of a session must look like beyond its signature, and the memory of the tokens that
 //! verified, so that the signature is paid once per token and not once per request. `keys.rs` signs.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -32,6 +33,8 @@ pub struct Verified {
     pub claims: Claims,
     /// What took its place, so that a client that keeps sending the old one costs no work each time.
     successor: ArcSwapOption<Successor>,
+    /// A place for the text that shows it, which is the same each time. Nothing here reads it.
+    pub shown: OnceLock<Bytes>,
 }
 
 /// What took the place of a token.
@@ -47,7 +50,7 @@ impl Verified {
     /// Claims that are known to be right.
     #[must_use]
     pub fn new(claims: Claims) -> Arc<Self> {
-        Arc::new(Self { claims, successor: ArcSwapOption::empty() })
+        Arc::new(Self { claims, successor: ArcSwapOption::empty(), shown: OnceLock::new() })
     }
 
     /// What took the place of this one, if anything did.
@@ -89,7 +92,7 @@ impl Weighter<Box<str>, Arc<Verified>> for BySize {
     fn weight(&self, text: &Box<str>, verified: &Arc<Verified>) -> u64 {
         let claims = &verified.claims;
         let values = claims.data.values().map(values).sum::<usize>() + claims.groups.len() + claims.permissions.len();
-        (2 * text.len() + VALUE_BYTES * values + 512) as u64
+        (3 * text.len() + VALUE_BYTES * values + 1024) as u64
     }
 }
 

@@ -8,24 +8,25 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use poem::http::header;
+use poem::http::{HeaderValue, header};
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::{Json, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::api::problem::{Code, Problem};
 use crate::api::visit::Visit;
 use crate::claims::Data;
-use crate::error::{Error, Fault};
+use crate::error::Fault;
 
 /// Largest body that is read, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -295,9 +296,19 @@ fn below(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
-/// An answer in JSON that is written straight from its members, without a tree of values in between: for what is
-/// asked for all the time. Elsewhere the framework's own `Json` will do.
-pub struct Written<T>(pub T);
+/// An answer in JSON of the shape `T` that is written already: for what is asked for all the time. Elsewhere the
+/// framework's own `Json` will do.
+pub struct Written<T> {
+    text: Bytes,
+    shape: PhantomData<T>,
+}
+
+impl<T> Written<T> {
+    /// The answer with this text, which is a `T` in JSON.
+    pub(crate) fn new(text: Bytes) -> Self {
+        Self { text, shape: PhantomData }
+    }
+}
 
 impl<T: Type> Payload for Written<T> {
     const CONTENT_TYPE: &'static str = <Json<T> as Payload>::CONTENT_TYPE;
@@ -315,18 +326,16 @@ impl<T: Type> Payload for Written<T> {
     }
 }
 
-impl<T: Type + Serialize> IntoResponse for Written<T> {
+impl<T: Type> IntoResponse for Written<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(text) => Response::builder().content_type(Self::CONTENT_TYPE).body(text),
-            Err(why) => Problem::from(Error::Internal(format!("an answer cannot be written: {why}"))).into_response(),
-        }
+        let mut response = Response::from(self.text);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Self::CONTENT_TYPE));
+        response
     }
 }
 
 /// Any JSON object.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AnyObject(pub Data);
 
 impl Type for AnyObject {
@@ -402,21 +411,9 @@ impl ParseFromJSON for Time {
     }
 }
 
-impl Time {
-    fn text(self) -> String {
-        self.0.to_rfc3339_opts(SecondsFormat::Secs, true)
-    }
-}
-
 impl ToJSON for Time {
     fn to_json(&self) -> Option<Value> {
-        Some(self.text().into())
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.text())
+        Some(self.0.to_rfc3339_opts(SecondsFormat::Secs, true).into())
     }
 }
 

@@ -30,8 +30,8 @@ const ATTRIBUTES: &str = "; Path=/; HttpOnly; Secure; SameSite=Strict";
 /// `NotAuthenticated` when there are two: one of them may be tossed by somebody else.
 pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
     let mut found = None;
-    let pairs = headers.get_all(header::COOKIE).into_iter().flat_map(|field| field.as_bytes().split(|b| *b == b';'));
-    for pair in pairs {
+    let fields = headers.get_all(header::COOKIE).into_iter();
+    for pair in fields.flat_map(|field| pairs(field.as_bytes())) {
         let pair = trim(pair);
         let Some(value) = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) else {
             continue;
@@ -43,6 +43,12 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, E
         found = Some(std::str::from_utf8(value).unwrap_or_default());
     }
     Ok(found)
+}
+
+/// What stands between the semicolons. A token is long: they are searched for a word of bytes at a time.
+fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = memchr::memchr_iter(b';', field).chain(std::iter::once(field.len()));
+    ends.scan(0, |start, end| Some(&field[std::mem::replace(start, end + 1)..end]))
 }
 
 /// Without the blanks that may stand around a pair: spaces and tabs, nothing else.

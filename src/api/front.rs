@@ -105,6 +105,7 @@ impl<E: Endpoint> Behind<E> {
             (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
             (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
         ];
+        headers.reserve(ALWAYS.len() + 3);
         for (name, value) in ALWAYS {
             headers.insert(name, value);
         }

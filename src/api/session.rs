@@ -130,7 +130,7 @@ fn kept(visit: &Visit, session: session::Session) -> SessionReply {
 }
 
 fn shown(session: &session::Session) -> SessionReply {
-    SessionReply::Ok(Written(Session::of(session)), session.claims().map(Claims::etag))
+    SessionReply::Ok(Session::written(session), session.claims().map(Claims::etag))
 }
 
 #[OpenApi(tag = "Group::Session")]
