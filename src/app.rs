@@ -200,7 +200,8 @@ impl App {
     /// # Errors
     /// The faults of the folder.
     pub fn reload_keys(&self, folder: &std::path::Path) -> Result<(), KeyFaults> {
-        self.0.tokens.replace_keyring(Keyring::load(folder)?);
+        let next = self.0.tokens.keyring().load_again(folder)?;
+        self.0.tokens.replace_keyring(next);
         Ok(())
     }
 

@@ -136,6 +136,27 @@ impl Keyring {
         }
     }
 
+    /// The keyring of the folder, in the place of this one. A name stays with its key for ever: another key under it
+    /// would make what the name stands for a matter of the moment.
+    ///
+    /// # Errors
+    /// As [`Keyring::load`], and a fault for each key that has another one's name.
+    pub fn load_again(&self, folder: &Path) -> Result<Self, KeyFaults> {
+        let next = Self::load(folder)?;
+        let replaced =
+            |key: &&Key| self.keys.iter().any(|old| old.kid == key.kid && old.fingerprint != key.fingerprint);
+        let fault = |key: &Key| {
+            let path = folder.join(&key.kid);
+            file::fault(
+                &path,
+                "it is another key than the one of this name in use",
+                "give the new key a name of its own",
+            )
+        };
+        let faults: Vec<String> = next.keys.iter().filter(replaced).map(fault).collect();
+        if faults.is_empty() { Ok(next) } else { Err(KeyFaults(faults)) }
+    }
+
     fn new(keys: Vec<Key>, signer: usize) -> Self {
         let header = |(at, key): (usize, &Key)| Kind::ALL.map(|kind| (key.header(kind), (at, kind)));
         let headers = keys.iter().enumerate().flat_map(header).collect();
