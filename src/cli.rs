@@ -158,12 +158,13 @@ fn serve(flags: Flags) -> Result<(), Ending> {
 
 async fn serve_until_told(config: Config) -> Result<(), Ending> {
     let failed = |e: crate::server::CannotServe| Ending::Failed(e.to_string());
+    // Before anything is said: whoever reads the address may send a signal at once.
+    let stop = stop_signal().map_err(|e| Ending::Failed(format!("cannot listen to signals: {e}")))?;
     let server = Server::start(config).await.map_err(failed)?;
     if let Some(password) = server.admin_password() {
         print(&format!("made the superuser admin with the password {} (shown this once)\n", password.reveal()))?;
     }
     print(&format!("listening on {0}\ntry it in the browser: {0}/docs\n", server.base()))?;
-    let stop = stop_signal().map_err(|e| Ending::Failed(format!("cannot listen to signals: {e}")))?;
     server.run(stop).await.map_err(failed)
 }
 

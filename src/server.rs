@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::Utc;
 use poem::EndpointExt as _;
 use poem::listener::BoxAcceptor;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::account;
 use crate::api::front::{Front, Settings};
@@ -42,6 +43,7 @@ pub struct Server {
     base: String,
     settings: Settings,
     keys: PathBuf,
+    hangup: Signal,
     admin_password: Option<Password>,
 }
 
@@ -59,6 +61,7 @@ impl Server {
             ))
         })?;
         let address = listener.local_addr().map_err(cannot)?;
+        let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
         let keyring = keyring(&config.keys)?;
         let store = Embedded::open(&config.data).map_err(cannot)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -99,6 +102,7 @@ impl Server {
             base,
             settings: Settings { origins: Origins::new(origins), https_only },
             keys: config.keys,
+            hangup,
             admin_password,
         })
     }
@@ -126,7 +130,7 @@ impl Server {
     /// # Errors
     /// When connections can be accepted no more.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), CannotServe> {
-        let reloading = tokio::spawn(reload_on_hangup(self.app.clone(), self.keys));
+        let reloading = tokio::spawn(reload_on_hangup(self.hangup, self.app.clone(), self.keys));
         let served = serve(self.app, self.acceptor, self.settings, stop).await;
         reloading.abort();
         served
@@ -169,12 +173,7 @@ fn keyring(folder: &Path) -> Result<Keyring, CannotServe> {
 }
 
 /// Reads the keys again on SIGHUP. A folder with a fault changes nothing.
-async fn reload_on_hangup(app: App, folder: PathBuf) {
-    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
-    let Ok(mut hangup) = hangup else {
-        tracing::error!("SIGHUP cannot be listened to; keys are read at the start only");
-        return;
-    };
+async fn reload_on_hangup(mut hangup: Signal, app: App, folder: PathBuf) {
     while hangup.recv().await.is_some() {
         match app.reload_keys(&folder) {
             Ok(()) => tracing::info!(signer = app.tokens().keyring().signer().kid(), "keys read again"),
