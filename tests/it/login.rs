@@ -1,5 +1,7 @@
 //! Registering and logging in.
 
+use std::time::Instant;
+
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -55,6 +57,39 @@ async fn every_failed_log_in_looks_alike_and_sets_no_cookie() {
         seen.push((body, headers));
     }
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test]
+async fn every_failed_log_in_costs_a_hash() {
+    let slow = signet::password::Cost { memory: 32 * 1024, passes: 3, lanes: 1 };
+    let server = Server::start_with(Options { hash_cost: slow, ..Options::default() }).await;
+    let (_, id) = server.user("disabled", json!({})).await;
+    server.admin().await.patch(&format!("/v1/users/{id}"), json!({ "is_active": false })).await.is(StatusCode::OK);
+    server.admin().await.post("/v1/users", json!({ "username": "nopassword" })).await.is(StatusCode::CREATED);
+    let long = "x".repeat(2000);
+    let quickest = async |username: &str, password: &str| {
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let start = Instant::now();
+            let body = json!({ "username": username, "password": password });
+            server.anonymous().post("/v1/login", body).await.is(StatusCode::UNAUTHORIZED);
+            times.push(start.elapsed());
+        }
+        times.into_iter().min().unwrap()
+    };
+    let usual = quickest("admin", "wrong password").await;
+    for (username, password) in [
+        ("nobody", PASSWORD),
+        ("disabled", PASSWORD),
+        ("nopassword", PASSWORD),
+        ("a b", PASSWORD),
+        ("admin", long.as_str()),
+        (long.as_str(), PASSWORD),
+    ] {
+        let time = quickest(username, password).await;
+        let name = &username[..username.len().min(12)];
+        assert!(time > usual / 2 && time < usual * 2, "{name}: {time:?}, usually {usual:?}");
+    }
 }
 
 #[tokio::test]
