@@ -20,6 +20,7 @@ pub mod docs;
 pub mod document;
 pub mod front;
 pub mod groups;
+pub mod json;
 pub mod list;
 pub mod machine;
 pub mod origin;

@@ -1,4 +1,4 @@
-//! The life of a session: authenticate, write, renew, log in, log out. Without HTTP.
+//! The life of a session: authenticate, write, renew; and, in `entry.rs`, log in and log out. Without HTTP.
 //!
 //! Called by `api/`. A verified request makes no call of the store here; the exceptions are named: log-in,
 //! log-out, devices, and the one read that renews the claims of a token whose rights were changed.
@@ -9,14 +9,17 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::app::{App, unavailable};
-use crate::claims::{Claims, Data, Expiry, SessionId, UserId, instant};
+use crate::claims::{Claims, Data, Expiry, UserId};
 use crate::error::{Error, TokenFault};
-use crate::password::Password;
 use crate::revocation::Standing;
 use crate::rights::GroupTable;
-use crate::store::{Member, OpenSession, Revocation, Witness, Write};
+use crate::store::{Member, Witness};
 use crate::token::{Successor, Verified};
-use crate::user::{User, Username};
+use crate::user::User;
+
+mod entry;
+
+pub use entry::{Client, devices, end, end_one, enter, log_in, log_out};
 
 /// Bytes that the whole `Set-Cookie` line may take: what every browser keeps (RFC 6265, section 6.1).
 pub const COOKIE_BYTES_ALLOWED: usize = 4096;
@@ -144,15 +147,6 @@ impl Session {
     pub fn is_alive(&self, app: &App) -> bool {
         self.claims().is_none_or(|claims| app.revocations().judge(claims) != Standing::Dead)
     }
-}
-
-/// Where a log-in comes from, for "my devices".
-#[derive(Debug, Clone, Default)]
-pub struct Client {
-    /// The network address.
-    pub address: String,
-    /// The client's description of itself.
-    pub agent: String,
 }
 
 /// How many issues are followed from the one that a client sent to the one in force.
@@ -357,118 +351,6 @@ pub fn set_expiry(app: &App, session: &Session, expiry: Expiry) -> Result<Sessio
     write(app, session, None, |claims| claims.expiry = expiry)
 }
 
-/// Ends the session: every token of it, older or newer, on the very next request. Does nothing for the empty one.
-///
-/// # Errors
-/// `Unavailable` when this could not be made durable. The session lives on then.
-pub async fn end(app: &App, session: &Session) -> Result<(), Error> {
-    match session.claims() {
-        Some(claims) => app.commit(ending(claims)).await,
-        None => Ok(()),
-    }
-}
-
-/// Ends the session of a token, also when the token's own time of inactivity is over: somebody else may hold a newer
-/// one. Does nothing for a token that is none, or whose session has ended.
-///
-/// # Errors
-/// `Unavailable` when this could not be made durable. The session lives on then.
-pub async fn log_out(app: &App, token: Option<&str>) -> Result<(), Error> {
-    let claims = token.and_then(|text| app.tokens().read(text, app.now()));
-    match claims.filter(|claims| app.revocations().judge(claims) != Standing::Dead) {
-        Some(claims) => app.commit(ending(&claims)).await,
-        None => Ok(()),
-    }
-}
-
-fn ending(claims: &Claims) -> Vec<Write> {
-    let mut writes = vec![Write::Revoke(Revocation::Session { id: claims.sid, until: instant(claims.end) })];
-    if let Some(user) = claims.sub {
-        writes.push(Write::CloseSession { user, id: claims.sid });
-    }
-    writes
-}
-
-/// A log-in: the user, and a new session for the client to be given. The session that the client had is ended.
-///
-/// The data of an anonymous session, or of the same user's, is kept; another user's is not (Django's `login`).
-/// A fixated session gains nothing: the new one has a new `sid`, and the old one is dead.
-///
-/// # Errors
-/// `InvalidCredentials`, alike in words and work for an unknown name, a wrong password, a disabled account and
-/// one without a usable password; `Busy` when too many hashes are waiting; `CookieTooLarge` when the kept data
-/// does not fit beside the user's rights; `Unavailable` when the log-in could not be made durable.
-pub async fn log_in(
-    app: &App,
-    username: &str,
-    password: &str,
-    before: &Session,
-    client: Client,
-) -> Result<(User, Session), Error> {
-    // 1. Who is meant. Names are exact: `U` is not `u`, although both cannot exist.
-    let found = match Username::parse(username) {
-        Ok(name) => {
-            let user = app.store().user_named(&name.key()).await.map_err(unavailable)?;
-            user.filter(|user| user.username == name)
-        }
-        Err(_) => None,
-    };
-    // 2. The password, at the price of one hash on every path.
-    let encoded = found.as_ref().map(|user| user.password.clone());
-    let right = match Password::new(password) {
-        Some(password) => app.pool().verify(password, encoded).await?,
-        None => app.pool().verify(Password::random()?, None).await?,
-    };
-    // 3. A disabled account is found out after the work, and in the same words.
-    let user = found.filter(|user| right && user.is_active).ok_or(Error::InvalidCredentials)?;
-    // 4. Rights and names of groups as they are now, read together; the password was judged by this generation.
-    let member = app.store().member(user.id).await.map_err(unavailable)?;
-    let member = member.filter(|member| member.user.generation == user.generation).ok_or(Error::InvalidCredentials)?;
-    // 5. The session is made durable against that generation.
-    enter(app, member, before, client, Vec::new()).await.map_err(|error| match error {
-        Error::Changed => Error::InvalidCredentials,
-        error => error,
-    })
-}
-
-/// Opens a session for a user who has proved who they are, and ends the one before, in one commit with `others`.
-///
-/// # Errors
-/// `Changed` when the user's generation has moved on or the account was disabled meanwhile; otherwise as
-/// [`log_in`].
-pub async fn enter(
-    app: &App,
-    member: Member,
-    before: &Session,
-    client: Client,
-    mut others: Vec<Write>,
-) -> Result<(User, Session), Error> {
-    let Member { mut user, groups } = member;
-    let now = app.now();
-    let mut claims = begin(app);
-    identify(&mut claims, &user, groups);
-    if let Some(old) = before.claims() {
-        if old.sub.is_none_or(|id| id == user.id) {
-            claims.data.clone_from(&old.data);
-        }
-        others.extend(ending(old));
-    }
-    let open = OpenSession {
-        id: claims.sid,
-        user: user.id,
-        created: now,
-        ends: instant(claims.end),
-        epoch: claims.epoch,
-        address: client.address,
-        agent: client.agent.chars().filter(|c| !c.is_control()).take(200).collect(),
-    };
-    let session = issue(app, &Session::empty(app), claims)?;
-    others.push(Write::OpenSession { session: open, generation: user.generation });
-    app.commit(others).await?;
-    user.last_login = Some(now);
-    Ok((user, session))
-}
-
 /// The next issue of the session, for a user whose generation this very session has just raised. Its rights stay as
 /// they are.
 ///
@@ -490,31 +372,6 @@ pub(crate) fn can_follow(app: &App, session: &Session) -> Result<(), Error> {
     // One digit more than now, whatever the number becomes.
     claims.generation = claims.generation.saturating_mul(10).max(10);
     fits(app.tokens().mint(&claims)?.len())
-}
-
-/// The user's open sessions, the newest first, without those that have ended. One that was left without a log-out is
-/// there until its absolute end, as nothing tells when its last use was.
-///
-/// # Errors
-/// `Unavailable` when the store failed.
-pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error> {
-    let mut sessions = app.store().sessions(user).await.map_err(unavailable)?;
-    let now = app.now();
-    let epoch = app.revocations().epoch();
-    sessions.retain(|session| session.ends > now && session.epoch == epoch);
-    Ok(sessions)
-}
-
-/// Ends one of the user's open sessions.
-///
-/// # Errors
-/// `NotFound` when it is not one of the user's; `Unavailable` when this could not be made durable.
-pub async fn end_one(app: &App, user: UserId, id: SessionId) -> Result<(), Error> {
-    let sessions = devices(app, user).await?;
-    let session = sessions.iter().find(|s| s.id == id).ok_or(Error::NotFound("session"))?;
-    let OpenSession { id, user, ends, .. } = *session;
-    let ended = Write::Revoke(Revocation::Session { id, until: ends });
-    app.commit(vec![ended, Write::CloseSession { user, id }]).await
 }
 
 /// Merges a patch into the session's data (RFC 7396): `null` removes a member, objects merge, all else replaces.

@@ -8,17 +8,14 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
-use poem::http::{HeaderValue, header};
-use poem::{IntoResponse, Request, RequestBody, Response};
-use poem_openapi::payload::{Json, Payload};
+use chrono::DateTime;
+use poem::http::header;
+use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
-use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::types::{ParseFromJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -294,127 +291,6 @@ fn judge_string(schema: &MetaSchema, text: &str, wrong: &mut impl FnMut(&'static
 
 fn below(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
-}
-
-/// An answer in JSON of the shape `T` that is written already: for what is asked for all the time. Elsewhere the
-/// framework's own `Json` will do.
-pub struct Written<T> {
-    text: Bytes,
-    shape: PhantomData<T>,
-}
-
-impl<T> Written<T> {
-    /// The answer with this text, which is a `T` in JSON.
-    pub(crate) fn new(text: Bytes) -> Self {
-        Self { text, shape: PhantomData }
-    }
-}
-
-impl<T: Type> Payload for Written<T> {
-    const CONTENT_TYPE: &'static str = <Json<T> as Payload>::CONTENT_TYPE;
-
-    fn check_content_type(content_type: &str) -> bool {
-        <Json<T> as Payload>::check_content_type(content_type)
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-impl<T: Type> IntoResponse for Written<T> {
-    fn into_response(self) -> Response {
-        let mut response = Response::from(self.text);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Self::CONTENT_TYPE));
-        response
-    }
-}
-
-/// Any JSON object.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AnyObject(pub Data);
-
-impl Type for AnyObject {
-    const IS_REQUIRED: bool = true;
-    type RawValueType = Self;
-    type RawElementValueType = Self;
-
-    fn name() -> std::borrow::Cow<'static, str> {
-        "object".into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        let any = MetaSchemaRef::Inline(Box::new(MetaSchema::ANY));
-        let schema = MetaSchema { additional_properties: Some(Box::new(any)), ..MetaSchema::new("object") };
-        MetaSchemaRef::Inline(Box::new(schema))
-    }
-
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(self.as_raw_value().into_iter())
-    }
-}
-
-impl ParseFromJSON for AnyObject {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        match value {
-            Some(Value::Object(data)) => Ok(Self(data)),
-            _ => Err(ParseError::custom("not an object")),
-        }
-    }
-}
-
-impl ToJSON for AnyObject {
-    fn to_json(&self) -> Option<Value> {
-        Some(Value::Object(self.0.clone()))
-    }
-}
-
-/// An instant, as `2030-01-31T12:00:00Z` (RFC 3339, in UTC, whole seconds).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Time(pub DateTime<Utc>);
-
-impl Type for Time {
-    const IS_REQUIRED: bool = true;
-    type RawValueType = Self;
-    type RawElementValueType = Self;
-
-    fn name() -> std::borrow::Cow<'static, str> {
-        "string_date-time".into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "date-time")))
-    }
-
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(self.as_raw_value().into_iter())
-    }
-}
-
-impl ParseFromJSON for Time {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        let text = value.as_ref().and_then(Value::as_str).unwrap_or_default();
-        let time = DateTime::parse_from_rfc3339(text).map_err(|_| ParseError::custom("not a time"))?;
-        Ok(Self(time.with_timezone(&Utc)))
-    }
-}
-
-impl ToJSON for Time {
-    fn to_json(&self) -> Option<Value> {
-        Some(self.0.to_rfc3339_opts(SecondsFormat::Secs, true).into())
-    }
 }
 
 #[cfg(test)]

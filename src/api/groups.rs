@@ -8,8 +8,9 @@ use poem_openapi::{Object, OpenApi};
 
 use crate::administration::{GroupChange, Staff};
 use crate::api::Group;
-use crate::api::body::{Body, Time};
+use crate::api::body::Body;
 use crate::api::caller::StaffRequired;
+use crate::api::json::Time;
 use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::Problem;
 use crate::api::session::Done;

@@ -8,7 +8,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde_json::Value;
 
 use crate::api::Group;
-use crate::api::body::AnyObject;
+use crate::api::json::AnyObject;
 use crate::api::problem::{Code, Problem};
 use crate::api::visit::Visit;
 use crate::error::Error;

@@ -8,8 +8,9 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde_json::Value;
 
 use crate::api::Group;
-use crate::api::body::{AnyObject, Body, Time, Written};
+use crate::api::body::Body;
 use crate::api::caller::Caller;
+use crate::api::json::{AnyObject, Time, Written};
 use crate::api::problem::Problem;
 use crate::api::shown::Session;
 use crate::api::visit::Visit;

@@ -4,7 +4,7 @@ use poem_openapi::Object;
 use poem_openapi::types::{Example, ToJSON as _};
 use serde_json::json;
 
-use crate::api::body::{AnyObject, Time, Written};
+use crate::api::json::{AnyObject, Time, Written};
 use crate::app::App;
 use crate::claims::instant;
 use crate::rights::{GroupTable, Permission};

@@ -30,7 +30,7 @@ const API: [&[&str]; 10] = [
     &["account", "cookies", "groups", "machine", "permissions", "rights", "sessions", "users"],
     &["session"],
     &["shown", "list", "front"],
-    &["body"],
+    &["body", "json"],
     &["caller"],
     &["visit"],
     &["problem"],

@@ -1,6 +1,6 @@
 //! Registering and logging in.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -67,29 +67,27 @@ async fn every_failed_log_in_costs_a_hash() {
     server.admin().await.patch(&format!("/v1/users/{id}"), json!({ "is_active": false })).await.is(StatusCode::OK);
     server.admin().await.post("/v1/users", json!({ "username": "nopassword" })).await.is(StatusCode::CREATED);
     let long = "x".repeat(2000);
-    let quickest = async |username: &str, password: &str| {
-        let mut times = Vec::new();
-        for _ in 0..5 {
-            let start = Instant::now();
-            let body = json!({ "username": username, "password": password });
-            server.anonymous().post("/v1/login", body).await.is(StatusCode::UNAUTHORIZED);
-            times.push(start.elapsed());
-        }
-        times.into_iter().min().unwrap()
-    };
-    let usual = quickest("admin", "wrong password").await;
-    for (username, password) in [
+    let cases = [
+        ("admin", "wrong password"),
         ("nobody", PASSWORD),
         ("disabled", PASSWORD),
         ("nopassword", PASSWORD),
         ("a b", PASSWORD),
         ("admin", long.as_str()),
         (long.as_str(), PASSWORD),
-    ] {
-        let time = quickest(username, password).await;
-        let name = &username[..username.len().min(12)];
-        assert!(time > usual / 2 && time < usual * 2, "{name}: {time:?}, usually {usual:?}");
+    ];
+    // Taken in turn, and the quickest of each: whatever else the machine does meanwhile, it does to all of them.
+    let mut quickest = [Duration::MAX; 7];
+    for _ in 0..8 {
+        for ((username, password), quickest) in cases.iter().zip(&mut quickest) {
+            let start = Instant::now();
+            let body = json!({ "username": username, "password": password });
+            server.anonymous().post("/v1/login", body).await.is(StatusCode::UNAUTHORIZED);
+            *quickest = start.elapsed().min(*quickest);
+        }
     }
+    let usual = quickest[0];
+    assert!(quickest.iter().all(|time| *time > usual / 2 && *time < usual * 2), "{quickest:?}");
 }
 
 #[tokio::test]

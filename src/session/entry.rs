@@ -1,0 +1,158 @@
+//! The begin and the end of a session: log in, log out, devices.
+//!
+//! Unlike the rest of a session's life, all of this is durable before it is answered.
+
+use super::{Session, begin, identify, issue};
+use crate::app::{App, unavailable};
+use crate::claims::{Claims, SessionId, UserId, instant};
+use crate::error::Error;
+use crate::password::Password;
+use crate::revocation::Standing;
+use crate::store::{Member, OpenSession, Revocation, Write};
+use crate::user::{User, Username};
+
+/// Where a log-in comes from, for "my devices".
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// The network address.
+    pub address: String,
+    /// The client's description of itself.
+    pub agent: String,
+}
+
+/// Ends the session: every token of it, older or newer, on the very next request. Does nothing for the empty one.
+///
+/// # Errors
+/// `Unavailable` when this could not be made durable. The session lives on then.
+pub async fn end(app: &App, session: &Session) -> Result<(), Error> {
+    match session.claims() {
+        Some(claims) => app.commit(ending(claims)).await,
+        None => Ok(()),
+    }
+}
+
+/// Ends the session of a token, also when the token's own time of inactivity is over: somebody else may hold a newer
+/// one. Does nothing for a token that is none, or whose session has ended.
+///
+/// # Errors
+/// `Unavailable` when this could not be made durable. The session lives on then.
+pub async fn log_out(app: &App, token: Option<&str>) -> Result<(), Error> {
+    let claims = token.and_then(|text| app.tokens().read(text, app.now()));
+    match claims.filter(|claims| app.revocations().judge(claims) != Standing::Dead) {
+        Some(claims) => app.commit(ending(&claims)).await,
+        None => Ok(()),
+    }
+}
+
+fn ending(claims: &Claims) -> Vec<Write> {
+    let mut writes = vec![Write::Revoke(Revocation::Session { id: claims.sid, until: instant(claims.end) })];
+    if let Some(user) = claims.sub {
+        writes.push(Write::CloseSession { user, id: claims.sid });
+    }
+    writes
+}
+
+/// A log-in: the user, and a new session for the client to be given. The session that the client had is ended.
+///
+/// The data of an anonymous session, or of the same user's, is kept; another user's is not (Django's `login`).
+/// A fixated session gains nothing: the new one has a new `sid`, and the old one is dead.
+///
+/// # Errors
+/// `InvalidCredentials`, alike in words and work for an unknown name, a wrong password, a disabled account and
+/// one without a usable password; `Busy` when too many hashes are waiting; `CookieTooLarge` when the kept data
+/// does not fit beside the user's rights; `Unavailable` when the log-in could not be made durable.
+pub async fn log_in(
+    app: &App,
+    username: &str,
+    password: &str,
+    before: &Session,
+    client: Client,
+) -> Result<(User, Session), Error> {
+    // 1. Who is meant. Names are exact: `U` is not `u`, although both cannot exist.
+    let found = match Username::parse(username) {
+        Ok(name) => {
+            let user = app.store().user_named(&name.key()).await.map_err(unavailable)?;
+            user.filter(|user| user.username == name)
+        }
+        Err(_) => None,
+    };
+    // 2. The password, at the price of one hash on every path.
+    let encoded = found.as_ref().map(|user| user.password.clone());
+    let right = match Password::new(password) {
+        Some(password) => app.pool().verify(password, encoded).await?,
+        None => app.pool().verify(Password::random()?, None).await?,
+    };
+    // 3. A disabled account is found out after the work, and in the same words.
+    let user = found.filter(|user| right && user.is_active).ok_or(Error::InvalidCredentials)?;
+    // 4. Rights and names of groups as they are now, read together; the password was judged by this generation.
+    let member = app.store().member(user.id).await.map_err(unavailable)?;
+    let member = member.filter(|member| member.user.generation == user.generation).ok_or(Error::InvalidCredentials)?;
+    // 5. The session is made durable against that generation.
+    enter(app, member, before, client, Vec::new()).await.map_err(|error| match error {
+        Error::Changed => Error::InvalidCredentials,
+        error => error,
+    })
+}
+
+/// Opens a session for a user who has proved who they are, and ends the one before, in one commit with `others`.
+///
+/// # Errors
+/// `Changed` when the user's generation has moved on or the account was disabled meanwhile; otherwise as
+/// [`log_in`].
+pub async fn enter(
+    app: &App,
+    member: Member,
+    before: &Session,
+    client: Client,
+    mut others: Vec<Write>,
+) -> Result<(User, Session), Error> {
+    let Member { mut user, groups } = member;
+    let now = app.now();
+    let mut claims = begin(app);
+    identify(&mut claims, &user, groups);
+    if let Some(old) = before.claims() {
+        if old.sub.is_none_or(|id| id == user.id) {
+            claims.data.clone_from(&old.data);
+        }
+        others.extend(ending(old));
+    }
+    let open = OpenSession {
+        id: claims.sid,
+        user: user.id,
+        created: now,
+        ends: instant(claims.end),
+        epoch: claims.epoch,
+        address: client.address,
+        agent: client.agent.chars().filter(|c| !c.is_control()).take(200).collect(),
+    };
+    let session = issue(app, &Session::empty(app), claims)?;
+    others.push(Write::OpenSession { session: open, generation: user.generation });
+    app.commit(others).await?;
+    user.last_login = Some(now);
+    Ok((user, session))
+}
+
+/// The user's open sessions, the newest first, without those that have ended. One that was left without a log-out is
+/// there until its absolute end, as nothing tells when its last use was.
+///
+/// # Errors
+/// `Unavailable` when the store failed.
+pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error> {
+    let mut sessions = app.store().sessions(user).await.map_err(unavailable)?;
+    let now = app.now();
+    let epoch = app.revocations().epoch();
+    sessions.retain(|session| session.ends > now && session.epoch == epoch);
+    Ok(sessions)
+}
+
+/// Ends one of the user's open sessions.
+///
+/// # Errors
+/// `NotFound` when it is not one of the user's; `Unavailable` when this could not be made durable.
+pub async fn end_one(app: &App, user: UserId, id: SessionId) -> Result<(), Error> {
+    let sessions = devices(app, user).await?;
+    let session = sessions.iter().find(|s| s.id == id).ok_or(Error::NotFound("session"))?;
+    let OpenSession { id, user, ends, .. } = *session;
+    let ended = Write::Revoke(Revocation::Session { id, until: ends });
+    app.commit(vec![ended, Write::CloseSession { user, id }]).await
+}
