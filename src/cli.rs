@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -185,6 +185,8 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 fn log_to_stderr(form: Log) {
     use tracing_subscriber::filter::LevelFilter;
     let log = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr);
+    // Colours are for a terminal; a file or a collector would keep their codes.
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     match form {
         Log::Text => log.with_target(false).init(),
         Log::Json => log.json().flatten_event(true).init(),
