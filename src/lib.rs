@@ -1,6 +1,6 @@
 //! Sessions and authorization over signed cookies: stateless to check, ended at once.
 //!
-//! The rooms, each importing only from those below it:
+//! The rooms; each imports only from floors below its own, and from rooms that stand after it on its own:
 //!
 //! | floor | room | owns |
 //! | --- | --- | --- |

@@ -1,7 +1,7 @@
 //! The server: bind, run, stop. And what runs beside the requests.
 //!
-//! Owns the order of starting: everything that can be wrong is found before anything is made, and the first
-//! request is served when every revocation is in memory.
+//! Owns the order of starting: the address is taken before anything is made, what is there is judged before it is
+//! added to, and the first request is served when every revocation is in memory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -36,14 +36,17 @@ impl<'a> Draft<'a> {
     /// What `writes` change together.
     pub(super) fn of(tree: &'a Tree, writes: Vec<Write>) -> Outcome<Self> {
         let mut draft = Self::new(tree);
-        let before = draft.superusers()?;
+        // Only a change of users can take a superuser away: a log-out need not count them.
+        let before = if writes.iter().any(changes_users) { draft.superusers()? } else { (0, 0) };
         for write in writes {
             draft.write(write)?;
         }
-        let after = draft.superusers()?;
-        let lost = |before: usize, after: usize| before > 0 && after == 0;
-        if lost(before.0, after.0) || lost(before.1, after.1) {
-            return Err(StoreError::LastSuperuser);
+        if before != (0, 0) {
+            let after = draft.superusers()?;
+            let lost = |before: usize, after: usize| before > 0 && after == 0;
+            if lost(before.0, after.0) || lost(before.1, after.1) {
+                return Err(StoreError::LastSuperuser);
+            }
         }
         Ok(draft)
     }
@@ -422,6 +425,10 @@ impl<'a> Draft<'a> {
         }
         Ok(())
     }
+}
+
+fn changes_users(write: &Write) -> bool {
+    matches!(write, Write::CreateUser(_) | Write::ChangeUser { .. } | Write::DeleteUser { .. })
 }
 
 fn at_version(found: u64, was: u64) -> Outcome<()> {
