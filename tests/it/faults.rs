@@ -568,6 +568,36 @@ async fn a_first_start_that_was_cut_short_can_be_made_again() {
     }
 }
 
+#[tokio::test]
+async fn files_that_a_killed_start_left_half_written_do_not_prevent_the_next_one() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    Program::start(folder.path()).stop();
+    let named = |wanted: fn(&str) -> bool| {
+        let names = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| wanted(name)).collect::<Vec<_>>()
+    };
+    let cut = |bytes: &[u8]| [0, 1, bytes.len() / 2, bytes.len() - 1].map(|end| bytes[..end].to_vec());
+    // A snapshot is written under a name of its own, and takes the last one's place when it is whole.
+    drop(Program::start(folder.path()));
+    let snapshot = fs::read(data.join(&named(|name| name.starts_with("snap."))[0])).unwrap();
+    for half in cut(&snapshot) {
+        fs::write(data.join(format!("snap.{:016X}.generating", u32::MAX)), half).unwrap();
+        let program = Program::start(folder.path());
+        assert_eq!(program.door().anonymous().log_in("admin", PASSWORD).await, Some(200));
+        program.stop();
+        assert!(named(|name| name.ends_with(".generating")).is_empty());
+    }
+    // The settings are written in place, before there is anything else.
+    for half in cut(&fs::read(data.join("conf")).unwrap()) {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir_all(data.join("blobs")).unwrap();
+        fs::write(data.join("conf"), half).unwrap();
+        Program::start(folder.path()).stop();
+    }
+}
+
 /// Runs the program, which must end with exit code 1 and one line that says why.
 #[track_caller]
 fn refused(command: &mut Command, why: &str) {

@@ -126,7 +126,8 @@ pub(super) fn open(folder: &Path, expected: Expected) -> Result<Database, Cannot
                 .insert(Key::format(), layout::FORMAT)
                 .and_then(|_| tree.flush())
                 .map_err(|e| e.to_string())
-                .and_then(|_| file.sync_all().map_err(|e| e.to_string()));
+                .and_then(|_| file.sync_all().map_err(|e| e.to_string()))
+                .and_then(|()| File::open(folder.join("conf")).and_then(|f| f.sync_all()).map_err(|e| e.to_string()));
             begun.map_err(|e| say(&format!("cannot begin it: {e}"), "check the disk"))?;
         }
     }
@@ -163,7 +164,7 @@ fn unlocked(folder: &Path) -> sled::Result<sled::Db> {
     let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(64 << 20);
     let mut tries = LOCK_TRIES;
     loop {
-        match config.open() {
+        match clear_half_written(folder).map_err(sled::Error::Io).and_then(|()| config.open()) {
             Err(e) if is_locked(&e) && tries > 0 => tries -= 1,
             done => return done,
         }
@@ -171,8 +172,36 @@ fn unlocked(folder: &Path) -> sled::Result<sled::Db> {
     }
 }
 
+/// Removes what a start that was cut short had begun to write: sled writes its settings in place, and takes a
+/// snapshot of its page table that was never finished for the newest one. Both are made again from its file.
+fn clear_half_written(folder: &Path) -> std::io::Result<()> {
+    let db = match File::open(folder.join("db")) {
+        Ok(db) => db,
+        // Without a file there is nothing yet that the settings could be about.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return gone(&folder.join("conf")),
+        Err(e) => return Err(e),
+    };
+    // Under sled's own lock: another process may be writing its snapshot now.
+    db.try_lock()?;
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if name.as_encoded_bytes().starts_with(b"snap.") && name.as_encoded_bytes().ends_with(b".generating") {
+            gone(&folder.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file that may not be there.
+fn gone(file: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
 fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(e) if e.to_string().contains("lock"))
+    matches!(error, sled::Error::Io(e) if e.kind() == std::io::ErrorKind::WouldBlock || e.to_string().contains("lock"))
 }
 
 fn private(folder: &Path) -> std::io::Result<()> {
