@@ -16,11 +16,12 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use signet::app::{App, Parts};
-use signet::claims::{GroupId, Lifetime, SessionId, UserId};
+use signet::audit::{Action, Client};
+use signet::claims::{GroupId, SessionId, UserId};
 use signet::keys::{self, Keyring};
 use signet::password::Cost;
 use signet::rights::{Group, Permission, PermissionEntry};
-use signet::session::{self, Client, Session};
+use signet::session::{self, Session};
 use signet::store::embedded::Embedded;
 use signet::store::{Member, Revocation, Write};
 use signet::token::Verified;
@@ -50,16 +51,11 @@ async fn wired(folder: &std::path::Path) -> (App, Vec<Session>) {
     let keys = folder.join("keys");
     std::fs::create_dir(&keys).unwrap();
     keys::generate(&keys, "eddsa", None, now).unwrap();
+    let store = Arc::new(Embedded::open(&folder.join("data")).unwrap());
     let app = App::open(Parts {
-        store: Arc::new(Embedded::open(&folder.join("data")).unwrap()),
-        keyring: Keyring::load(&keys).unwrap(),
-        issuer: "signet".to_owned(),
-        audience: "signet".to_owned(),
-        life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
-        registration_open: true,
         hash_workers: 1,
         hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
-        clock: Arc::new(move || now),
+        ..Parts::new(store, Keyring::load(&keys).unwrap(), Arc::new(move || now))
     })
     .await
     .unwrap();
@@ -92,7 +88,8 @@ async fn wired(folder: &std::path::Path) -> (App, Vec<Session>) {
     app.commit(writes).await.unwrap();
     let nobody = session::authenticate(&app, None).await.unwrap();
     let member = Member { user, groups: vec!["editors".to_owned()] };
-    let log_in = |_| session::enter(&app, member.clone(), &nobody, Client::default(), Vec::new());
+    let from = Client::default();
+    let log_in = |_| session::enter(&app, member.clone(), &nobody, (Action::LogIn, &from), Vec::new());
     let entered = join_all((0..WORKING_SET).map(log_in)).await;
     let sessions = entered.into_iter().map(|entered| entered.unwrap().1).collect();
     (app, sessions)

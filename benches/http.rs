@@ -90,6 +90,8 @@ fn serve_session() {
         admin_password: Some(Secret(PASSWORD.to_owned())),
         registration_open: true,
         tls: Tls::Off,
+        audit_keep: chrono::TimeDelta::days(90),
+        audit_stdout: false,
         log: Log::Text,
     };
     runtime().block_on(async {
@@ -349,16 +351,11 @@ async fn signet_routes(folder: &std::path::Path) -> impl Endpoint {
     #[expect(clippy::disallowed_methods, reason = "a bench runs on the real clock")]
     let clock = chrono::Utc::now;
     signet::keys::generate(&keys, "eddsa", None, clock()).unwrap();
+    let store = std::sync::Arc::new(Embedded::open(&folder.join("data")).unwrap());
     let app = App::open(Parts {
-        store: std::sync::Arc::new(Embedded::open(&folder.join("data")).unwrap()),
-        keyring: Keyring::load(&keys).unwrap(),
-        issuer: "signet".to_owned(),
-        audience: "signet".to_owned(),
-        life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
-        registration_open: true,
         hash_workers: 1,
         hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
-        clock: std::sync::Arc::new(clock),
+        ..Parts::new(store, Keyring::load(&keys).unwrap(), std::sync::Arc::new(clock))
     })
     .await
     .unwrap();

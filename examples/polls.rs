@@ -18,9 +18,7 @@ use poem_openapi::{OpenApi, OpenApiService};
 use signet::api::caller::{Caller, LoginRequired, NamedPermission, PermissionRequired, StaffRequired};
 use signet::api::front::{Front, Settings};
 use signet::app::{App, Parts};
-use signet::claims::Lifetime;
 use signet::keys::{self, Keyring};
-use signet::password::Cost;
 use signet::store::embedded::Embedded;
 
 /// The right to vote, as it stands in the catalogue of permissions.
@@ -81,18 +79,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if keys::is_empty(&key_folder)? {
         keys::generate(&key_folder, "eddsa", None, now())?;
     }
-    let app = App::open(Parts {
-        store: Arc::new(Embedded::open(&folder.join("data"))?),
-        keyring: Keyring::load(&key_folder)?,
+    let store = Arc::new(Embedded::open(&folder.join("data"))?);
+    let parts = Parts {
         issuer: "polls".to_owned(),
         audience: "polls".to_owned(),
-        life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
-        registration_open: true,
-        hash_workers: 2,
-        hash_cost: Cost::default(),
-        clock: Arc::new(now),
-    })
-    .await?;
+        ..Parts::new(store, Keyring::load(&key_folder)?, Arc::new(now))
+    };
+    let app = App::open(parts).await?;
     if let Some(password) = signet::account::first_superuser(&app, None).await? {
         println!("made the superuser admin with the password {}", password.reveal());
     }

@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 
 use crate::app::App;
+use crate::audit::{Action, Client, Event, Target};
 use crate::claims::UserId;
 use crate::error::{Error, Fault};
 use crate::password::{self, Password};
-use crate::session::{self, Client, Session};
+use crate::session::{self, Session};
 use crate::store::{Member, Witness, Write};
 use crate::user::{self, UNUSABLE_PASSWORD, User, Username};
 
@@ -34,7 +35,7 @@ pub async fn register(
     app: &App,
     registration: Registration<'_>,
     before: &Session,
-    client: Client,
+    client: &Client,
 ) -> Result<(User, Session), Error> {
     if !app.registration_open() {
         return Err(Error::RegistrationClosed);
@@ -43,7 +44,7 @@ pub async fn register(
     let user = new_user(app, username, Some(password), email).await?;
     // One commit: an account whose first session does not fit is not made.
     let made = vec![Write::CreateUser(Box::new(user.clone()))];
-    session::enter(app, Member { user, groups: Vec::new() }, before, client, made).await
+    session::enter(app, Member { user, groups: Vec::new() }, before, (Action::Register, client), made).await
 }
 
 /// The record of a new, active user without rights. Not stored yet. Without a password nobody can log in.
@@ -102,7 +103,9 @@ pub async fn first_superuser(app: &App, given: Option<&str>) -> Result<Option<Pa
     let mut admin = new_user(app, "admin", Some(password), "").await?;
     admin.is_staff = true;
     admin.is_superuser = true;
-    app.commit(vec![Write::CreateUser(Box::new(admin))]).await?;
+    let event = Event::new(app.now(), Action::CreateUser, &Client::default());
+    let event = event.to(Target::user(admin.id, admin.username.as_str())).with(differences(app, None, &admin));
+    app.commit(vec![Write::CreateUser(Box::new(admin)), Write::Record(Box::new(event))]).await?;
     Ok(random)
 }
 
@@ -123,7 +126,45 @@ where
     Err(Error::Changed)
 }
 
-/// Reads a user, changes the record and stores it in the name of a session; gives the new state.
+/// What differs between two states of a user, for the audit log: names of members, flags with their values, groups
+/// and permissions with a sign in front.
+pub(crate) fn differences(app: &App, before: Option<&User>, after: &User) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut member = |name: &str, text: fn(&User) -> &str| {
+        if before.map_or("", text) != text(after) {
+            found.push(name.to_owned());
+        }
+    };
+    member("username", |user| user.username.as_str());
+    member("password", |user| &user.password);
+    member("first_name", |user| &user.first_name);
+    member("last_name", |user| &user.last_name);
+    member("email", |user| &user.email);
+    let mut flag = |name: &str, value: fn(&User) -> bool| {
+        if before.is_some_and(|before| value(before) != value(after)) || (before.is_none() && value(after)) {
+            found.push(format!("{name}={}", value(after)));
+        }
+    };
+    flag("is_active", |user| user.is_active);
+    flag("is_staff", |user| user.is_staff);
+    flag("is_superuser", |user| user.is_superuser);
+    let none = BTreeSet::new();
+    let table = app.groups();
+    let groups = |user: &User| table.names_of(&user.groups).into_iter().collect::<BTreeSet<_>>();
+    found.extend(signed(&before.map(groups).unwrap_or_default(), &groups(after)));
+    found.extend(signed(before.map_or(&none, |before| &before.permissions), &after.permissions));
+    found
+}
+
+/// What was added, with a plus, and what was taken away, with a minus.
+pub(crate) fn signed<T: Ord + std::fmt::Display>(before: &BTreeSet<T>, after: &BTreeSet<T>) -> Vec<String> {
+    let added = after.difference(before).map(|name| format!("+{name}"));
+    let taken = before.difference(after).map(|name| format!("-{name}"));
+    added.chain(taken).collect()
+}
+
+/// Reads a user, changes the record and stores it in the name of a session; gives the new state. The event is recorded
+/// with what differs.
 ///
 /// What the change takes away is revoked in the same commit: a new generation when the password changed, the
 /// account was disabled or `change` says so; a new rights version when name, flags, groups or permissions did.
@@ -135,6 +176,7 @@ pub(crate) async fn change(
     app: &App,
     by: Witness,
     id: UserId,
+    event: &Event,
     change: impl Fn(&mut User) -> Result<Vec<Write>, Error>,
 ) -> Result<User, Error> {
     persist(|| async {
@@ -142,6 +184,8 @@ pub(crate) async fn change(
         let mut user = before.clone();
         let mut writes = vec![Write::InNameOf(by)];
         writes.extend(change(&mut user)?);
+        let event = event.clone().to(Target::user(id, before.username.as_str()));
+        writes.push(Write::Record(Box::new(event.with(differences(app, Some(&before), &user)))));
         if user != before {
             writes.extend(revoking(app, &before, &mut user));
             user.version = before.version + 1;
@@ -211,8 +255,10 @@ impl Profile {
 ///
 /// # Errors
 /// The faults of the profile, and as [`App::commit`].
-pub async fn change_profile(app: &App, session: &Session, profile: &Profile) -> Result<User, Error> {
-    change(app, session.witness(false)?, session.id()?, |user| profile.apply(user).map(|()| Vec::new())).await
+pub async fn change_profile(app: &App, session: &Session, profile: &Profile, client: &Client) -> Result<User, Error> {
+    let event = session.event(app, Action::ChangeProfile, client);
+    let apply = |user: &mut User| profile.apply(user).map(|()| Vec::new());
+    change(app, session.witness(false)?, session.id()?, &event, apply).await
 }
 
 /// Another password for the session's user. All other sessions of the user have ended after `Ok`; this one goes
@@ -220,7 +266,28 @@ pub async fn change_profile(app: &App, session: &Session, profile: &Profile) -> 
 ///
 /// # Errors
 /// `WrongPassword`; the fault of the new one; `Busy`; `Unavailable`, and nothing has changed.
-pub async fn change_password(app: &App, session: &Session, old: &str, new: &str) -> Result<Session, Error> {
+pub async fn change_password(
+    app: &App,
+    session: &Session,
+    old: &str,
+    new: &str,
+    client: &Client,
+) -> Result<Session, Error> {
+    let event = session.event(app, Action::ChangePassword, client);
+    let done = try_change_password(app, session, old, new, &event).await;
+    if matches!(done, Err(Error::WrongPassword)) {
+        app.commit(vec![Write::Record(Box::new(event.refused()))]).await?;
+    }
+    done
+}
+
+async fn try_change_password(
+    app: &App,
+    session: &Session,
+    old: &str,
+    new: &str,
+    event: &Event,
+) -> Result<Session, Error> {
     let id = session.id()?;
     let user = app.user(id).await?;
     let new = password::acceptable("new_password", new).map_err(|fault| Error::Invalid(vec![fault]))?;
@@ -234,7 +301,7 @@ pub async fn change_password(app: &App, session: &Session, old: &str, new: &str)
     session::can_follow(app, session)?;
     let encoded = app.pool().hash(new).await?;
     let keep = session.claims().map(|claims| claims.sid);
-    let changed = change(app, session.witness(false)?, id, |now| {
+    let changed = change(app, session.witness(false)?, id, event, |now| {
         // The old password was judged by this hash; another one came in between.
         if now.password != user.password {
             return Err(Error::WrongPassword);
@@ -252,13 +319,19 @@ pub async fn change_password(app: &App, session: &Session, old: &str, new: &str)
 /// # Errors
 /// `CookieTooLarge` when it could not go on, `NotAuthenticated` when it has ended, and as [`App::commit`]; nothing
 /// has changed then.
-pub async fn end_own_sessions(app: &App, session: &Session, keep: bool) -> Result<Option<Session>, Error> {
+pub async fn end_own_sessions(
+    app: &App,
+    session: &Session,
+    keep: bool,
+    client: &Client,
+) -> Result<Option<Session>, Error> {
     if keep {
         session::can_follow(app, session)?;
     }
     let id = session.id()?;
     let kept = session.claims().map(|claims| claims.sid).filter(|_| keep);
-    let user = change(app, session.witness(false)?, id, |user| {
+    let event = session.event(app, Action::EndSessions, client);
+    let user = change(app, session.witness(false)?, id, &event, |user| {
         user.generation += 1;
         Ok(vec![Write::CloseSessions { user: id, keep: kept }])
     })

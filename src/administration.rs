@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::account::{self, Profile, persist, revoking};
+use crate::account::{self, Profile, differences, persist, revoking, signed};
 use crate::app::{App, unavailable};
+use crate::audit::{Action, Client, Event, Target};
 use crate::claims::{GroupId, UserId};
 use crate::error::{Error, Fault};
 use crate::rights::{Group, Permission, PermissionEntry, group_name};
@@ -47,13 +48,33 @@ pub struct GroupChange {
 pub struct Staff<'a> {
     app: &'a App,
     session: &'a Session,
+    client: &'a Client,
 }
 
 impl<'a> Staff<'a> {
     /// Whoever is logged in to the session. That it is staff was checked by the caller.
     #[must_use]
-    pub fn new(app: &'a App, session: &'a Session) -> Self {
-        Self { app, session }
+    pub fn new(app: &'a App, session: &'a Session, client: &'a Client) -> Self {
+        Self { app, session, client }
+    }
+
+    fn event(&self, action: Action) -> Event {
+        self.session.event(self.app, action, self.client)
+    }
+
+    /// Does something, and records it when it is refused for want of rights.
+    async fn watched<T>(
+        &self,
+        action: Action,
+        target: Option<Target>,
+        act: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let done = act.await;
+        if matches!(done, Err(Error::BeyondOwnRights(_) | Error::LastSuperuser)) {
+            let event = Event { target, ..self.event(action).refused() };
+            self.app.commit(vec![Write::Record(Box::new(event))]).await?;
+        }
+        done
     }
 
     fn is_superuser(&self) -> bool {
@@ -100,12 +121,17 @@ impl<'a> Staff<'a> {
         password: Option<&str>,
         change: &UserChange,
     ) -> Result<User, Error> {
-        let email = change.profile.email.as_deref().unwrap_or_default();
-        let mut user = account::new_user(self.app, username, password, email).await?;
-        self.resolve(change).await?;
-        self.apply(change, &mut user)?;
-        self.commit(vec![Write::CreateUser(Box::new(user.clone()))]).await?;
-        Ok(user)
+        let act = async {
+            let email = change.profile.email.as_deref().unwrap_or_default();
+            let mut user = account::new_user(self.app, username, password, email).await?;
+            self.resolve(change).await?;
+            self.apply(change, &mut user)?;
+            let event = self.event(Action::CreateUser).to(Target::user(user.id, user.username.as_str()));
+            let event = event.with(differences(self.app, None, &user));
+            self.commit(event, vec![Write::CreateUser(Box::new(user.clone()))]).await?;
+            Ok(user)
+        };
+        self.watched(Action::CreateUser, Some(Target::attempted(username)), act).await
     }
 
     /// The user after the change. What it takes away has ended, or is renewed on the next request.
@@ -114,16 +140,20 @@ impl<'a> Staff<'a> {
     /// `NotFound`; `PreconditionFailed` when `if_match` names another version; faults of the members;
     /// `BeyondOwnRights`; `Taken`; `LastSuperuser`; `RightsTooLarge`; as [`App::commit`].
     pub async fn change_user(&self, id: UserId, change: &UserChange, if_match: Option<u64>) -> Result<User, Error> {
-        self.resolve(change).await?;
-        account::change(self.app, self.session.witness(true)?, id, |user| {
-            at_version(if_match, user.version)?;
-            self.may_touch(user)?;
-            let was_active = user.is_active;
-            self.apply(change, user)?;
-            let disabled = was_active && !user.is_active;
-            Ok(disabled.then_some(Write::CloseSessions { user: id, keep: None }).into_iter().collect())
-        })
-        .await
+        let event = self.event(Action::ChangeUser);
+        let act = async {
+            self.resolve(change).await?;
+            account::change(self.app, self.session.witness(true)?, id, &event, |user| {
+                at_version(if_match, user.version)?;
+                self.may_touch(user)?;
+                let was_active = user.is_active;
+                self.apply(change, user)?;
+                let disabled = was_active && !user.is_active;
+                Ok(disabled.then_some(Write::CloseSessions { user: id, keep: None }).into_iter().collect())
+            })
+            .await
+        };
+        self.watched(Action::ChangeUser, Some(Target::user(id, "")), act).await
     }
 
     /// Whether the permissions and groups that a change names exist.
@@ -192,14 +222,15 @@ impl<'a> Staff<'a> {
     /// # Errors
     /// `NotFound`; `BeyondOwnRights`; `LastSuperuser`; as [`App::commit`].
     pub async fn delete_user(&self, id: UserId) -> Result<(), Error> {
-        persist(|| async {
+        let act = persist(|| async {
             let mut user = self.app.user(id).await?;
             self.may_touch(&user)?;
             let was = user.version;
             user.generation += 1;
-            self.commit(vec![self.app.mark(&user), Write::DeleteUser { id, was }]).await
-        })
-        .await
+            let event = self.event(Action::DeleteUser).to(Target::user(id, user.username.as_str()));
+            self.commit(event, vec![self.app.mark(&user), Write::DeleteUser { id, was }]).await
+        });
+        self.watched(Action::DeleteUser, Some(Target::user(id, "")), act).await
     }
 
     /// Ends every session of the user.
@@ -207,13 +238,14 @@ impl<'a> Staff<'a> {
     /// # Errors
     /// `NotFound`; `BeyondOwnRights`; as [`App::commit`].
     pub async fn end_sessions(&self, id: UserId) -> Result<(), Error> {
-        account::change(self.app, self.session.witness(true)?, id, |user| {
+        let event = self.event(Action::EndSessions);
+        let witness = self.session.witness(true)?;
+        let act = account::change(self.app, witness, id, &event, |user| {
             self.may_touch(user)?;
             user.generation += 1;
             Ok(vec![Write::CloseSessions { user: id, keep: None }])
-        })
-        .await
-        .map(drop)
+        });
+        self.watched(Action::EndSessions, Some(Target::user(id, "")), act).await.map(drop)
     }
 
     /// A new group.
@@ -226,9 +258,15 @@ impl<'a> Staff<'a> {
         let (Ok(name), true) = (name, faults.is_empty()) else {
             return Err(Error::Invalid(faults));
         };
-        self.must_hold(found.iter().map(Permission::as_str))?;
         let group = Group { id: GroupId::random(), name, permissions: found, created: self.app.now(), version: 0 };
-        self.commit(vec![Write::CreateGroup(group.clone())]).await?;
+        let target = Target::group(group.id, &group.name);
+        let act = async {
+            self.must_hold(group.permissions.iter().map(Permission::as_str))?;
+            let event = self.event(Action::CreateGroup).to(target.clone());
+            let event = event.with(signed(&BTreeSet::new(), &group.permissions));
+            self.commit(event, vec![Write::CreateGroup(group.clone())]).await
+        };
+        self.watched(Action::CreateGroup, Some(target.clone()), act).await?;
         Ok(group)
     }
 
@@ -249,7 +287,7 @@ impl<'a> Staff<'a> {
             }
             None => None,
         };
-        persist(|| async {
+        let act = persist(|| async {
             let before = self.group(id).await?;
             at_version(if_match, before.version)?;
             self.must_hold(before.permissions.iter().map(Permission::as_str))?;
@@ -276,11 +314,14 @@ impl<'a> Staff<'a> {
                 }
             }
             writes.push(Write::ChangeGroup { group: group.clone(), was: before.version });
-            self.commit(writes).await?;
+            let mut details = signed(&before.permissions, &group.permissions);
+            details.extend((group.name != before.name).then(|| "name".to_owned()));
+            let event = self.event(Action::ChangeGroup).to(Target::group(id, &before.name)).with(details);
+            self.commit(event, writes).await?;
             group.version = before.version + 1;
             Ok(group)
-        })
-        .await
+        });
+        self.watched(Action::ChangeGroup, Some(Target::group(id, "")), act).await
     }
 
     /// The writes that make the tokens of a user stale.
@@ -295,7 +336,7 @@ impl<'a> Staff<'a> {
     /// # Errors
     /// `NotFound`; `BeyondOwnRights`; as [`App::commit`].
     pub async fn delete_group(&self, id: GroupId) -> Result<(), Error> {
-        persist(|| async {
+        let act = persist(|| async {
             let group = self.group(id).await?;
             self.must_hold(group.permissions.iter().map(Permission::as_str))?;
             let mut writes = Vec::new();
@@ -305,14 +346,16 @@ impl<'a> Staff<'a> {
                 writes.extend(revoking(self.app, &member, &mut after));
             }
             writes.push(Write::DeleteGroup { id, was: group.version });
-            self.commit(writes).await
-        })
-        .await
+            let event = self.event(Action::DeleteGroup).to(Target::group(id, &group.name));
+            self.commit(event, writes).await
+        });
+        self.watched(Action::DeleteGroup, Some(Target::group(id, "")), act).await
     }
 
-    /// Makes the writes, unless these staff's own session or rights are not what they were.
-    async fn commit(&self, mut writes: Vec<Write>) -> Result<(), Error> {
+    /// Makes the writes and records the event, unless these staff's own session or rights are not what they were.
+    async fn commit(&self, event: Event, mut writes: Vec<Write>) -> Result<(), Error> {
         writes.insert(0, Write::InNameOf(self.session.witness(true)?));
+        writes.push(Write::Record(Box::new(event)));
         self.app.commit(writes).await
     }
 
@@ -326,7 +369,8 @@ impl<'a> Staff<'a> {
     /// # Errors
     /// Faults of the members; `BeyondOwnRights` unless a superuser; `Taken`; as [`App::commit`].
     pub async fn create_permission(&self, name: &str, description: &str) -> Result<PermissionEntry, Error> {
-        self.superuser_only("add a permission")?;
+        let only = async { self.superuser_only("add a permission") };
+        self.watched(Action::CreatePermission, None, only).await?;
         let mut faults = Vec::new();
         let name = Permission::parse("name", name).map_err(|fault| faults.push(fault));
         let description = describe(description).map_err(|fault| faults.push(fault));
@@ -334,7 +378,8 @@ impl<'a> Staff<'a> {
             return Err(Error::Invalid(faults));
         };
         let permission = PermissionEntry { name, description, version: 0 };
-        self.commit(vec![Write::CreatePermission(permission.clone())]).await?;
+        let event = self.event(Action::CreatePermission).to(Target::permission(permission.name.as_str()));
+        self.commit(event, vec![Write::CreatePermission(permission.clone())]).await?;
         Ok(permission)
     }
 
@@ -349,12 +394,14 @@ impl<'a> Staff<'a> {
         description: &str,
         if_match: Option<u64>,
     ) -> Result<PermissionEntry, Error> {
-        self.superuser_only("change a permission")?;
+        let only = async { self.superuser_only("change a permission") };
+        self.watched(Action::ChangePermission, Some(Target::permission(name.as_str())), only).await?;
         let mut permission = self.permission(name).await?;
         let was = permission.version;
         at_version(if_match, was)?;
         permission.description = describe(description).map_err(|fault| Error::Invalid(vec![fault]))?;
-        self.commit(vec![Write::ChangePermission { permission: permission.clone(), was }]).await?;
+        let event = self.event(Action::ChangePermission).to(Target::permission(name.as_str()));
+        self.commit(event, vec![Write::ChangePermission { permission: permission.clone(), was }]).await?;
         permission.version = was + 1;
         Ok(permission)
     }
@@ -364,7 +411,8 @@ impl<'a> Staff<'a> {
     /// # Errors
     /// `NotFound`; `BeyondOwnRights` unless a superuser; as [`App::commit`].
     pub async fn delete_permission(&self, name: &Permission) -> Result<(), Error> {
-        self.superuser_only("delete a permission")?;
+        let only = async { self.superuser_only("delete a permission") };
+        self.watched(Action::DeletePermission, Some(Target::permission(name.as_str())), only).await?;
         persist(|| async {
             let permission = self.permission(name).await?;
             let mut writes = Vec::new();
@@ -381,7 +429,8 @@ impl<'a> Staff<'a> {
                 }
             }
             writes.push(Write::DeletePermission { name: name.clone(), was: permission.version });
-            self.commit(writes).await
+            let event = self.event(Action::DeletePermission).to(Target::permission(name.as_str()));
+            self.commit(event, writes).await
         })
         .await
     }
@@ -396,8 +445,10 @@ impl<'a> Staff<'a> {
     /// # Errors
     /// `BeyondOwnRights` unless a superuser; as [`App::commit`].
     pub async fn end_everything(&self) -> Result<(), Error> {
-        self.superuser_only("end every session")?;
-        self.app.end_everything(vec![Write::InNameOf(self.session.witness(true)?)]).await
+        let only = async { self.superuser_only("end every session") };
+        self.watched(Action::EndEverything, None, only).await?;
+        let event = Write::Record(Box::new(self.event(Action::EndEverything)));
+        self.app.end_everything(vec![Write::InNameOf(self.session.witness(true)?), event]).await
     }
 }
 

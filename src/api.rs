@@ -12,6 +12,7 @@ use poem_openapi::__private::UrlQuery;
 use poem_openapi::{OpenApi, Tags};
 
 pub mod account;
+pub mod audit;
 pub mod body;
 pub mod caller;
 pub mod cookie;
@@ -54,13 +55,15 @@ pub enum Group {
     Groups,
     /// Administration of the catalogue of permissions.
     Permissions,
+    /// What was done, by whom, to what.
+    Audit,
     /// What machines ask for.
     Machine,
 }
 
 /// The names of the groups, in their order.
-pub const GROUPS: [&str; 9] =
-    ["Account", "Session", "Devices", "Cookies", "Rights", "Users", "Groups", "Permissions", "Machine"];
+pub const GROUPS: [&str; 10] =
+    ["Account", "Session", "Devices", "Cookies", "Rights", "Users", "Groups", "Permissions", "Audit", "Machine"];
 
 /// All operations.
 pub(crate) fn operations() -> impl OpenApi {
@@ -73,6 +76,7 @@ pub(crate) fn operations() -> impl OpenApi {
         users::UsersApi,
         groups::GroupsApi,
         permissions::PermissionsApi,
+        audit::AuditApi,
         machine::MachineApi,
     )
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::audit;
 use crate::claims::{GroupId, Lifetime, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
@@ -50,8 +51,29 @@ pub struct Parts {
     pub hash_workers: usize,
     /// What a password hash costs.
     pub hash_cost: Cost,
+    /// What becomes of the audit log.
+    pub audit: audit::Log,
     /// The clock.
     pub clock: Clock,
+}
+
+impl Parts {
+    /// What has to be given, and for everything else what `signet serve` has without flags.
+    #[must_use]
+    pub fn new(store: SharedStore, keyring: Keyring, clock: Clock) -> Self {
+        Self {
+            store,
+            keyring,
+            issuer: "signet".to_owned(),
+            audience: "signet".to_owned(),
+            life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
+            registration_open: true,
+            hash_workers: std::thread::available_parallelism().map_or(1, usize::from),
+            hash_cost: Cost::default(),
+            audit: audit::Log::default(),
+            clock,
+        }
+    }
 }
 
 /// Signet, without HTTP. Clones share everything.
@@ -72,6 +94,7 @@ struct Wired {
     life: Lifetime,
     longest_life: u32,
     registration_open: bool,
+    audit: audit::Log,
     clock: Clock,
 }
 
@@ -95,6 +118,7 @@ impl App {
             life: parts.life,
             longest_life,
             registration_open: parts.registration_open,
+            audit: parts.audit,
             clock: parts.clock,
         }));
         app.load().await?;
@@ -135,8 +159,14 @@ impl App {
         let app = self.clone();
         let job = async move {
             let changes = Changes::of(&writes);
+            let events = app.0.audit.sink.as_ref().map(|sink| (sink, recorded(&writes)));
             app.0.store.commit(writes).await.map_err(unavailable)?;
             app.learn(changes);
+            if let Some((sink, events)) = events {
+                for event in &events {
+                    sink(event);
+                }
+            }
             Ok(())
         };
         let done = tokio::spawn(job).await;
@@ -181,7 +211,8 @@ impl App {
 
     /// Drops, in the store, the oldest of what covers nothing any more.
     async fn forget_some(&self) -> Result<(), Error> {
-        self.0.store.commit(vec![Write::Forget(self.now() - FORGET_AFTER)]).await.map_err(unavailable)
+        let (over, old) = (self.now() - FORGET_AFTER, self.now() - self.0.audit.keep);
+        self.0.store.commit(vec![Write::Forget(over), Write::ForgetEvents(old)]).await.map_err(unavailable)
     }
 
     /// Drops revocations and open sessions that cover nothing any more, in memory and, when they are not too many,
@@ -282,6 +313,12 @@ impl App {
             until: crate::claims::after(self.now(), self.0.longest_life),
         })
     }
+}
+
+/// The events among the writes.
+fn recorded(writes: &[Write]) -> Vec<audit::Event> {
+    let event = |write: &Write| if let Write::Record(event) = write { Some((**event).clone()) } else { None };
+    writes.iter().filter_map(event).collect()
 }
 
 /// What a commit changes in memory.

@@ -108,6 +108,10 @@ id!(
     /// A group.
     GroupId
 );
+id!(
+    /// An event of the audit log.
+    EventId
+);
 
 /// When a session ends for want of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

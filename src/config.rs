@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use clap::Args;
 
 use crate::claims::{LIFE_MAX, Lifetime};
@@ -50,6 +51,12 @@ pub struct Flags {
     /// The certificate's private key in PEM, for --tls files
     #[arg(long, env = "SIGNET_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// How long the audit log is kept
+    #[arg(long, env = "SIGNET_AUDIT_KEEP", default_value = "90d", value_name = "TIME")]
+    pub audit_keep: String,
+    /// Write each event of the audit log to standard output too, as a line of JSON
+    #[arg(long, env = "SIGNET_AUDIT_STDOUT")]
+    pub audit_stdout: bool,
     /// The form of the log: text or json
     #[arg(long, env = "SIGNET_LOG", default_value = "text", value_name = "text|json")]
     pub log: String,
@@ -113,6 +120,10 @@ pub struct Config {
     pub registration_open: bool,
     /// How connections are encrypted.
     pub tls: Tls,
+    /// How long the audit log is kept.
+    pub audit_keep: TimeDelta,
+    /// Whether events are written to standard output too.
+    pub audit_stdout: bool,
     /// The form of the log.
     pub log: Log,
 }
@@ -144,6 +155,7 @@ impl Flags {
         }
         let age = time("session-age", &self.session_age, 10)?;
         let end = time("session-end", &self.session_end, 10)?;
+        let audit_keep = long_time("audit-keep", &self.audit_keep)?;
         if age > end {
             let mend = format!("give a time of at most {}", self.session_end);
             return Err(bad("session-age", "longer than the session's absolute end", mend));
@@ -183,6 +195,8 @@ impl Flags {
             admin_password,
             registration_open,
             tls,
+            audit_keep,
+            audit_stdout: self.audit_stdout,
             log,
         })
     }
@@ -196,6 +210,15 @@ fn admin_password(path: &Path) -> Result<Secret<String>, BadConfig> {
     crate::password::acceptable("password", &password)
         .map_err(|fault| bad(flag, &fault.message, "write another one"))?;
     Ok(Secret(password))
+}
+
+/// A time that may be longer than any session lives.
+fn long_time(flag: &str, text: &str) -> Result<TimeDelta, BadConfig> {
+    let mend = "give one from 1h to 100y, such as 90d";
+    let time = humantime::parse_duration(text).map_err(|_| bad(flag, "not a time", mend))?;
+    let fine = TimeDelta::from_std(time).ok();
+    let fine = fine.filter(|time| (TimeDelta::hours(1)..=TimeDelta::days(36_525)).contains(time));
+    fine.ok_or_else(|| bad(flag, "too short or too long", mend))
 }
 
 fn time(flag: &str, text: &str, least: u64) -> Result<u32, BadConfig> {

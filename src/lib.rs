@@ -12,7 +12,7 @@
 //! | 4 | [`account`], [`session`] | a user's own account; the life of a session |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
 //! | 2 | [`revocation`], [`token`], [`password`], [`store`] | what ended; signed text; hashes; what is kept |
-//! | 1 | [`user`], [`rights`], [`keys`] | names, permissions, the keyring |
+//! | 1 | [`user`], [`rights`], [`audit`], [`keys`] | names, permissions, what was done, the keyring |
 //! | 0 | [`claims`], [`error`] | what a token says; what can go wrong |
 //!
 //! A request goes down the stairs once: front → guard → [`session::authenticate`] (token, revocations) → operation.
@@ -25,6 +25,7 @@ pub mod account;
 pub mod administration;
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod claims;
 pub mod cli;
 pub mod config;
@@ -37,6 +38,5 @@ pub mod rights;
 pub mod server;
 pub mod session;
 pub mod store;
-
 pub mod token;
 pub mod user;

@@ -19,6 +19,12 @@ use crate::error::Fault;
 #[serde(transparent)]
 pub struct Permission(String);
 
+impl std::fmt::Display for Permission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Permission {
     /// The permission that `name` names.
     ///

@@ -3,9 +3,10 @@
 //! Owns the order of starting: the address is taken before anything is made, what is there is judged before it is
 //! added to, and the first request is served when every revocation is in memory.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -17,10 +18,11 @@ use crate::account;
 use crate::api::front::{Front, Settings};
 use crate::api::origin::Origins;
 use crate::app::{App, Parts};
+use crate::audit::{self, Event, Sink};
 use crate::config::{Config, Tls};
 use crate::connection;
 use crate::keys::{self, Keyring};
-use crate::password::{Cost, Password};
+use crate::password::Password;
 use crate::store::embedded::Embedded;
 
 /// How long running requests may take after the signal to stop.
@@ -64,17 +66,13 @@ impl Server {
         let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
         let keyring = keyring(&config.keys)?;
         let store = Embedded::open(&config.data).map_err(cannot)?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let parts = Parts {
-            store: Arc::new(store),
-            keyring,
             issuer: config.issuer,
             audience: config.audience,
             life: config.life,
             registration_open: config.registration_open,
-            hash_workers: threads,
-            hash_cost: Cost::default(),
-            clock: Arc::new(now),
+            audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },
+            ..Parts::new(Arc::new(store), keyring, Arc::new(now))
         };
         let app = App::open(parts).await.map_err(cannot)?;
         let given = config.admin_password.as_ref().map(|secret| secret.0.as_str());
@@ -159,6 +157,28 @@ pub async fn serve(
 #[expect(clippy::disallowed_methods, reason = "the one place where the real clock is read")]
 pub(crate) fn now() -> chrono::DateTime<Utc> {
     Utc::now()
+}
+
+/// Events that may wait for a slow reader of standard output.
+const LINES_WAITING: usize = 10_000;
+
+/// Writes each event as a line of JSON, on a thread of its own: whoever reads may be slow, and requests do not wait.
+fn lines(mut out: impl Write + Send + 'static) -> Sink {
+    let (sender, events) = mpsc::sync_channel::<Event>(LINES_WAITING);
+    std::thread::spawn(move || {
+        for event in events {
+            let line = serde_json::to_string(&event).unwrap_or_default();
+            // Nobody reads any more: the store has every event all the same.
+            if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+                return;
+            }
+        }
+    });
+    Arc::new(move |event| {
+        if sender.try_send(event.clone()).is_err() {
+            tracing::warn!("an event of the audit log was not written to standard output; the store has it");
+        }
+    })
 }
 
 /// The keyring of the folder, which gets an Ed25519 key when it has no key at all.

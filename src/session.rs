@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::app::{App, unavailable};
+use crate::audit::{Action, Client, Event};
 use crate::claims::{Claims, Data, Expiry, UserId};
 use crate::error::{Error, TokenFault};
 use crate::revocation::Standing;
@@ -19,7 +20,7 @@ use crate::user::User;
 
 mod entry;
 
-pub use entry::{Client, devices, end, end_one, enter, log_in, log_out};
+pub use entry::{devices, end, end_one, enter, log_in, log_out};
 
 /// Bytes that the whole `Set-Cookie` line may take: what every browser keeps (RFC 6265, section 6.1).
 pub const COOKIE_BYTES_ALLOWED: usize = 4096;
@@ -133,6 +134,16 @@ impl Session {
             generation: claims.generation,
             rights_version: with_rights.then_some(claims.rights_version),
         })
+    }
+
+    /// An event of what is done in the name of this session.
+    #[must_use]
+    pub fn event(&self, app: &App, action: Action, client: &Client) -> Event {
+        let event = Event::new(app.now(), action, client);
+        match self.claims().and_then(|claims| Some((claims, claims.sub?, claims.preferred_username.as_deref()?))) {
+            Some((claims, id, name)) => event.by(id, name, Some(claims.sid)),
+            None => event,
+        }
     }
 
     /// Whether another look at the same request found the same user with the same rights.

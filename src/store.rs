@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{Event, Filter};
 use crate::claims::{GroupId, SessionId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::user::User;
@@ -219,6 +220,10 @@ pub enum Write {
     /// Drops revocations and open sessions that ended before the instant: the oldest ones first, and not all at
     /// once when there are many.
     Forget(DateTime<Utc>),
+    /// An event of the audit log.
+    Record(Box<Event>),
+    /// Drops events of before the instant, the oldest ones first, and not all at once when there are many.
+    ForgetEvents(DateTime<Utc>),
 }
 
 /// A page of a list, in the order of the key.
@@ -276,6 +281,8 @@ pub trait Store: Send + Sync + 'static {
     fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>>;
     /// A user's open sessions, the newest first.
     fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>>;
+    /// Events of the audit log, the newest first. [`Slice::search`] is not looked at.
+    fn events(&self, filter: Filter, slice: Slice) -> Reply<'_, Page<Event>>;
     /// What every node holds in memory.
     fn state(&self) -> Reply<'_, State>;
     /// Raises the longest life of a session that any node was ever configured with to `seconds` at least,

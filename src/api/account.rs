@@ -124,7 +124,7 @@ impl AccountApi {
             password: &new.password,
             email: new.email.as_deref().unwrap_or_default(),
         };
-        let (user, session) = account::register(visit.app(), registration, &before, client(request)).await?;
+        let (user, session) = account::register(visit.app(), registration, &before, &client(request)).await?;
         visit.keep(session.clone());
         Ok(Registered::Created(Json(LoggedIn::of(visit.app(), &user, &session))))
     }
@@ -142,7 +142,7 @@ impl AccountApi {
         Body(credentials): Body<Credentials>,
     ) -> Result<Json<LoggedIn>, Problem> {
         let Credentials { username, password } = &credentials;
-        let (user, session) = session::log_in(visit.app(), username, password, &before, client(request)).await?;
+        let (user, session) = session::log_in(visit.app(), username, password, &before, &client(request)).await?;
         visit.keep(session.clone());
         Ok(Json(LoggedIn::of(visit.app(), &user, &session)))
     }
@@ -152,8 +152,13 @@ impl AccountApi {
     /// Ends the session: every token of it is dead from the next request on. Succeeds without a valid cookie too,
     /// and always takes the cookie away.
     #[oai(path = "/v1/logout", method = "post", operation_id = "logout_account")]
-    async fn logout_account(&self, visit: Data<&Visit>, sent: SentToken) -> Result<LoggedOut, Problem> {
-        session::log_out(visit.app(), sent.text.as_deref()).await?;
+    async fn logout_account(
+        &self,
+        visit: Data<&Visit>,
+        sent: SentToken,
+        request: &Request,
+    ) -> Result<LoggedOut, Problem> {
+        session::log_out(visit.app(), sent.text.as_deref(), &client(request)).await?;
         visit.clear();
         Ok(LoggedOut::Gone)
     }
@@ -172,12 +177,13 @@ impl AccountApi {
         &self,
         visit: Data<&Visit>,
         caller: LoginRequired,
+        request: &Request,
         Body(patch): Body<ProfilePatch>,
     ) -> Result<Json<User>, Problem> {
         let app = visit.app();
         let ProfilePatch { first_name, last_name, email } = patch;
         let profile = Profile { first_name, last_name, email };
-        let user = account::change_profile(app, &caller, &profile).await?;
+        let user = account::change_profile(app, &caller, &profile, &client(request)).await?;
         Ok(Json(User::of(&user, &app.groups())))
     }
 
@@ -189,10 +195,12 @@ impl AccountApi {
         &self,
         visit: Data<&Visit>,
         caller: LoginRequired,
+        request: &Request,
         Body(change): Body<PasswordChange>,
     ) -> Result<Json<Session>, Problem> {
         let PasswordChange { old_password, new_password } = &change;
-        let session = account::change_password(visit.app(), &caller, old_password, new_password).await?;
+        let from = client(request);
+        let session = account::change_password(visit.app(), &caller, old_password, new_password, &from).await?;
         visit.keep(session.clone());
         Ok(Json(Session::of(&session)))
     }

@@ -14,8 +14,9 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use crate::api::cookie;
 use crate::api::problem::Problem;
 use crate::api::visit::Visit;
+use crate::audit::Client;
 use crate::error::Error;
-use crate::session::{self, Client, Session};
+use crate::session::{self, Session};
 
 /// The name of the security scheme in API documents.
 pub const SCHEME: &str = "sessionCookie";

@@ -1,5 +1,6 @@
 //! Administration of groups.
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
@@ -9,7 +10,7 @@ use poem_openapi::{Object, OpenApi};
 use crate::administration::{GroupChange, Staff};
 use crate::api::Group;
 use crate::api::body::Body;
-use crate::api::caller::StaffRequired;
+use crate::api::caller::{StaffRequired, client};
 use crate::api::json::Time;
 use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::Problem;
@@ -135,10 +136,11 @@ impl GroupsApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         Body(new): Body<NewGroup>,
     ) -> Result<Made<GroupShown>, Problem> {
         let permissions = new.permissions.unwrap_or_default();
-        let group = Staff::new(visit.app(), &staff).create_group(&new.name, &permissions).await?;
+        let group = Staff::new(visit.app(), &staff, &client(request)).create_group(&new.name, &permissions).await?;
         Ok(Made::of(GroupShown::of(&group), group.version))
     }
 
@@ -164,6 +166,7 @@ impl GroupsApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         /// The group.
         id: Path<String>,
         /// The entity tag of the state that the change was made from.
@@ -174,7 +177,8 @@ impl GroupsApi {
         let GroupPatch { name, permissions } = patch;
         let change = GroupChange { name, permissions };
         let wanted = version(if_match.as_deref())?;
-        let group = Staff::new(visit.app(), &staff).change_group(parse(&id)?, &change, wanted).await?;
+        let group =
+            Staff::new(visit.app(), &staff, &client(request)).change_group(parse(&id)?, &change, wanted).await?;
         Ok(Tagged::of(GroupShown::of(&group), group.version))
     }
 
@@ -186,10 +190,11 @@ impl GroupsApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         /// The group.
         id: Path<String>,
     ) -> Result<Done, Problem> {
-        Staff::new(visit.app(), &staff).delete_group(parse(&id)?).await?;
+        Staff::new(visit.app(), &staff, &client(request)).delete_group(parse(&id)?).await?;
         Ok(Done::Gone)
     }
 }

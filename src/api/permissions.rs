@@ -1,5 +1,6 @@
 //! Administration of the catalogue of permissions.
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
@@ -9,7 +10,7 @@ use poem_openapi::{Object, OpenApi};
 use crate::administration::Staff;
 use crate::api::Group;
 use crate::api::body::Body;
-use crate::api::caller::StaffRequired;
+use crate::api::caller::{StaffRequired, client};
 use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::Problem;
 use crate::api::session::Done;
@@ -116,10 +117,12 @@ impl PermissionsApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         Body(new): Body<NewPermission>,
     ) -> Result<Made<PermissionShown>, Problem> {
         let description = new.description.unwrap_or_default();
-        let entry = Staff::new(visit.app(), &staff).create_permission(&new.name, &description).await?;
+        let entry =
+            Staff::new(visit.app(), &staff, &client(request)).create_permission(&new.name, &description).await?;
         Ok(Made::of(PermissionShown::of(&entry), entry.version))
     }
 
@@ -146,6 +149,7 @@ impl PermissionsApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         /// The permission.
         name: Path<String>,
         /// The entity tag of the state that the change was made from.
@@ -154,7 +158,8 @@ impl PermissionsApi {
         Body(patch): Body<PermissionPatch>,
     ) -> Result<Tagged<PermissionShown>, Problem> {
         let wanted = version(if_match.as_deref())?;
-        let staff = Staff::new(visit.app(), &staff);
+        let from = client(request);
+        let staff = Staff::new(visit.app(), &staff, &from);
         let entry = staff.describe_permission(&parse(&name)?, &patch.description, wanted).await?;
         Ok(Tagged::of(PermissionShown::of(&entry), entry.version))
     }
@@ -167,10 +172,11 @@ impl PermissionsApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         /// The permission.
         name: Path<String>,
     ) -> Result<Done, Problem> {
-        Staff::new(visit.app(), &staff).delete_permission(&parse(&name)?).await?;
+        Staff::new(visit.app(), &staff, &client(request)).delete_permission(&parse(&name)?).await?;
         Ok(Done::Gone)
     }
 }

@@ -1,5 +1,6 @@
 //! The session itself: its data, its expiry, its renewal, its end.
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use crate::api::Group;
 use crate::api::body::Body;
-use crate::api::caller::Caller;
+use crate::api::caller::{Caller, client};
 use crate::api::json::{AnyObject, Time, Written};
 use crate::api::problem::Problem;
 use crate::api::shown::Session;
@@ -182,8 +183,8 @@ impl SessionApi {
     ///
     /// Ends it, data and log-in together: every token of it is dead from the next request on.
     #[oai(path = "/v1/session", method = "delete", operation_id = "delete_session")]
-    async fn delete_session(&self, visit: Data<&Visit>, caller: Caller) -> Result<Done, Problem> {
-        session::end(visit.app(), &caller).await?;
+    async fn delete_session(&self, visit: Data<&Visit>, caller: Caller, request: &Request) -> Result<Done, Problem> {
+        session::end(visit.app(), &caller, &client(request)).await?;
         if caller.claims().is_some() {
             visit.clear();
         }

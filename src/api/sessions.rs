@@ -1,5 +1,6 @@
 //! My devices: the open sessions of whoever is logged in.
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -7,7 +8,7 @@ use poem_openapi::{Enum, OpenApi};
 
 use crate::account;
 use crate::api::Group;
-use crate::api::caller::LoginRequired;
+use crate::api::caller::{LoginRequired, client};
 use crate::api::problem::Problem;
 use crate::api::session::Done;
 use crate::api::shown::{Device, DeviceList};
@@ -44,11 +45,12 @@ impl SessionsApi {
         &self,
         visit: Data<&Visit>,
         caller: LoginRequired,
+        request: &Request,
         /// The session.
         sid: Path<String>,
     ) -> Result<Done, Problem> {
         let id = sid.parse().map_err(|_| Error::NotFound("session"))?;
-        session::end_one(visit.app(), caller.id()?, id).await?;
+        session::end_one(visit.app(), &caller, id, &client(request)).await?;
         if caller.claims().is_some_and(|claims| claims.sid == id) {
             visit.clear();
         }
@@ -63,10 +65,11 @@ impl SessionsApi {
         &self,
         visit: Data<&Visit>,
         caller: LoginRequired,
+        request: &Request,
         /// Which session stays; none without it.
         keep: Query<Option<Keep>>,
     ) -> Result<Done, Problem> {
-        match account::end_own_sessions(visit.app(), &caller, keep.is_some()).await? {
+        match account::end_own_sessions(visit.app(), &caller, keep.is_some(), &client(request)).await? {
             Some(session) => visit.keep(session),
             None => visit.clear(),
         }

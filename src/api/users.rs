@@ -1,5 +1,6 @@
 //! Administration of users.
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
@@ -10,7 +11,7 @@ use crate::account::Profile;
 use crate::administration::{Staff, UserChange};
 use crate::api::Group;
 use crate::api::body::Body;
-use crate::api::caller::StaffRequired;
+use crate::api::caller::{StaffRequired, client};
 use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::Problem;
 use crate::api::session::Done;
@@ -159,6 +160,7 @@ impl UsersApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         Body(new): Body<NewUser>,
     ) -> Result<Made<User>, Problem> {
         let app = visit.app();
@@ -171,7 +173,9 @@ impl UsersApi {
             groups: new.groups,
             permissions: new.user_permissions,
         };
-        let user = Staff::new(app, &staff).create_user(&new.username, new.password.as_deref(), &change).await?;
+        let user = Staff::new(app, &staff, &client(request))
+            .create_user(&new.username, new.password.as_deref(), &change)
+            .await?;
         Ok(Made::of(User::of(&user, &app.groups()), user.version))
     }
 
@@ -196,6 +200,7 @@ impl UsersApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         /// The user.
         id: Path<String>,
         /// The entity tag of the state that the change was made from.
@@ -213,7 +218,7 @@ impl UsersApi {
             permissions: patch.user_permissions,
         };
         let wanted = version(if_match.as_deref())?;
-        let user = Staff::new(visit.app(), &staff).change_user(parse(&id)?, &change, wanted).await?;
+        let user = Staff::new(visit.app(), &staff, &client(request)).change_user(parse(&id)?, &change, wanted).await?;
         Ok(reply(visit.app(), &user))
     }
 
@@ -225,10 +230,11 @@ impl UsersApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         /// The user.
         id: Path<String>,
     ) -> Result<Done, Problem> {
-        Staff::new(visit.app(), &staff).delete_user(parse(&id)?).await?;
+        Staff::new(visit.app(), &staff, &client(request)).delete_user(parse(&id)?).await?;
         Ok(Done::Gone)
     }
 
@@ -253,10 +259,11 @@ impl UsersApi {
         &self,
         visit: Data<&Visit>,
         staff: StaffRequired,
+        request: &Request,
         /// The user.
         id: Path<String>,
     ) -> Result<Done, Problem> {
-        Staff::new(visit.app(), &staff).end_sessions(parse(&id)?).await?;
+        Staff::new(visit.app(), &staff, &client(request)).end_sessions(parse(&id)?).await?;
         Ok(Done::Gone)
     }
 
@@ -264,8 +271,13 @@ impl UsersApi {
     ///
     /// Ends every session of everybody, the own one included. Only a superuser may.
     #[oai(path = "/v1/epoch", method = "post", operation_id = "advance_epoch")]
-    async fn advance_epoch(&self, visit: Data<&Visit>, staff: StaffRequired) -> Result<Done, Problem> {
-        Staff::new(visit.app(), &staff).end_everything().await?;
+    async fn advance_epoch(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        request: &Request,
+    ) -> Result<Done, Problem> {
+        Staff::new(visit.app(), &staff, &client(request)).end_everything().await?;
         visit.clear();
         Ok(Done::Gone)
     }

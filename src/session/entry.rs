@@ -4,6 +4,7 @@
 
 use super::{Session, begin, identify, issue};
 use crate::app::{App, unavailable};
+use crate::audit::{Action, Client, Event, Target};
 use crate::claims::{Claims, SessionId, UserId, instant};
 use crate::error::Error;
 use crate::password::Password;
@@ -11,22 +12,13 @@ use crate::revocation::Standing;
 use crate::store::{Member, OpenSession, Revocation, Write};
 use crate::user::{User, Username};
 
-/// Where a log-in comes from, for "my devices".
-#[derive(Debug, Clone, Default)]
-pub struct Client {
-    /// The network address.
-    pub address: String,
-    /// The client's description of itself.
-    pub agent: String,
-}
-
 /// Ends the session: every token of it, older or newer, on the very next request. Does nothing for the empty one.
 ///
 /// # Errors
 /// `Unavailable` when this could not be made durable. The session lives on then.
-pub async fn end(app: &App, session: &Session) -> Result<(), Error> {
+pub async fn end(app: &App, session: &Session, client: &Client) -> Result<(), Error> {
     match session.claims() {
-        Some(claims) => app.commit(ending(claims)).await,
+        Some(claims) => finish(app, claims, Action::Flush, client).await,
         None => Ok(()),
     }
 }
@@ -36,12 +28,22 @@ pub async fn end(app: &App, session: &Session) -> Result<(), Error> {
 ///
 /// # Errors
 /// `Unavailable` when this could not be made durable. The session lives on then.
-pub async fn log_out(app: &App, token: Option<&str>) -> Result<(), Error> {
+pub async fn log_out(app: &App, token: Option<&str>, client: &Client) -> Result<(), Error> {
     let claims = token.and_then(|text| app.tokens().read(text, app.now()));
     match claims.filter(|claims| app.revocations().judge(claims) != Standing::Dead) {
-        Some(claims) => app.commit(ending(&claims)).await,
+        Some(claims) => finish(app, &claims, Action::LogOut, client).await,
         None => Ok(()),
     }
+}
+
+/// Ends the session of the claims. That of nobody in particular leaves no event: anybody can make any number of them.
+async fn finish(app: &App, claims: &Claims, action: Action, client: &Client) -> Result<(), Error> {
+    let mut writes = ending(claims);
+    if let (Some(id), Some(name)) = (claims.sub, &claims.preferred_username) {
+        let event = Event::new(app.now(), action, client).by(id, name, Some(claims.sid));
+        writes.push(Write::Record(Box::new(event)));
+    }
+    app.commit(writes).await
 }
 
 fn ending(claims: &Claims) -> Vec<Write> {
@@ -66,7 +68,22 @@ pub async fn log_in(
     username: &str,
     password: &str,
     before: &Session,
-    client: Client,
+    client: &Client,
+) -> Result<(User, Session), Error> {
+    let done = try_log_in(app, username, password, before, client).await;
+    if matches!(done, Err(Error::InvalidCredentials)) {
+        let event = Event::new(app.now(), Action::LogIn, client).to(Target::attempted(username)).refused();
+        app.commit(vec![Write::Record(Box::new(event))]).await?;
+    }
+    done
+}
+
+async fn try_log_in(
+    app: &App,
+    username: &str,
+    password: &str,
+    before: &Session,
+    client: &Client,
 ) -> Result<(User, Session), Error> {
     // 1. Who is meant. Names are exact: `U` is not `u`, although both cannot exist.
     let found = match Username::parse(username) {
@@ -88,13 +105,14 @@ pub async fn log_in(
     let member = app.store().member(user.id).await.map_err(unavailable)?;
     let member = member.filter(|member| member.user.generation == user.generation).ok_or(Error::InvalidCredentials)?;
     // 5. The session is made durable against that generation.
-    enter(app, member, before, client, Vec::new()).await.map_err(|error| match error {
+    enter(app, member, before, (Action::LogIn, client), Vec::new()).await.map_err(|error| match error {
         Error::Changed => Error::InvalidCredentials,
         error => error,
     })
 }
 
-/// Opens a session for a user who has proved who they are, and ends the one before, in one commit with `others`.
+/// Opens a session for a user who has proved who they are by an action, and ends the one before, in one commit with
+/// `others`.
 ///
 /// # Errors
 /// `Changed` when the user's generation has moved on or the account was disabled meanwhile; otherwise as
@@ -103,7 +121,7 @@ pub async fn enter(
     app: &App,
     member: Member,
     before: &Session,
-    client: Client,
+    (action, client): (Action, &Client),
     mut others: Vec<Write>,
 ) -> Result<(User, Session), Error> {
     let Member { mut user, groups } = member;
@@ -122,10 +140,11 @@ pub async fn enter(
         created: now,
         ends: instant(claims.end),
         epoch: claims.epoch,
-        address: client.address,
-        agent: client.agent.chars().filter(|c| !c.is_control()).take(200).collect(),
+        address: client.address.clone(),
+        agent: client.short_agent(),
     };
     let session = issue(app, &Session::empty(app), claims)?;
+    others.push(Write::Record(Box::new(session.event(app, action, client))));
     others.push(Write::OpenSession { session: open, generation: user.generation });
     app.commit(others).await?;
     user.last_login = Some(now);
@@ -145,14 +164,15 @@ pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error>
     Ok(sessions)
 }
 
-/// Ends one of the user's open sessions.
+/// Ends one of the open sessions of the session's own user.
 ///
 /// # Errors
 /// `NotFound` when it is not one of the user's; `Unavailable` when this could not be made durable.
-pub async fn end_one(app: &App, user: UserId, id: SessionId) -> Result<(), Error> {
-    let sessions = devices(app, user).await?;
+pub async fn end_one(app: &App, session: &Session, id: SessionId, client: &Client) -> Result<(), Error> {
+    let sessions = devices(app, session.id()?).await?;
+    let event = session.event(app, Action::EndSession, client).to(Target::session(id));
     let session = sessions.iter().find(|s| s.id == id).ok_or(Error::NotFound("session"))?;
     let OpenSession { id, user, ends, .. } = *session;
     let ended = Write::Revoke(Revocation::Session { id, until: ends });
-    app.commit(vec![ended, Write::CloseSession { user, id }]).await
+    app.commit(vec![ended, Write::CloseSession { user, id }, Write::Record(Box::new(event))]).await
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
+use crate::audit::{Event, Filter};
 use crate::claims::{GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, Write};
@@ -326,6 +327,10 @@ impl Store for Embedded {
             sessions.sort_by_key(|s| std::cmp::Reverse((s.created, s.id)));
             Ok(sessions)
         })
+    }
+
+    fn events(&self, filter: Filter, slice: Slice) -> Reply<'_, Page<Event>> {
+        self.read(move |draft| draft.events(&filter, &slice))
     }
 
     fn state(&self) -> Reply<'_, State> {

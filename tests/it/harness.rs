@@ -18,6 +18,7 @@ use signet::api::front::Settings;
 use signet::api::origin::Origins;
 use signet::api::problem::Code;
 use signet::app::{App, Parts};
+use signet::audit;
 use signet::claims::{GroupId, Lifetime, UserId};
 use signet::keys::{self, Keyring};
 use signet::password::Cost;
@@ -45,6 +46,7 @@ pub(crate) struct Options {
     pub(crate) hash_workers: usize,
     pub(crate) issuer: String,
     pub(crate) audience: String,
+    pub(crate) audit: audit::Log,
     /// A folder with `data` and `keys`, to go on from; a new one without.
     pub(crate) folder: Option<TempDir>,
 }
@@ -58,6 +60,7 @@ impl Default for Options {
             hash_workers: 2,
             issuer: "signet".to_owned(),
             audience: "signet".to_owned(),
+            audit: audit::Log::default(),
             folder: None,
         }
     }
@@ -99,6 +102,7 @@ impl Server {
             registration_open: options.registration_open,
             hash_workers: options.hash_workers,
             hash_cost: options.hash_cost,
+            audit: options.audit,
             clock: Arc::new({
                 let clock = Arc::clone(&clock);
                 move || present(&clock)
@@ -430,8 +434,11 @@ impl Counting {
 impl Store for Counting {
     fn commit(&self, writes: Vec<Write>) -> Reply<'_, ()> {
         // Forgetting is the work of the task that tends memory, never of a request.
-        let tending = writes.iter().all(|write| matches!(write, Write::Forget(_)));
+        let tending = writes.iter().all(|write| matches!(write, Write::Forget(_) | Write::ForgetEvents(_)));
         if tending { self.inner.commit(writes) } else { self.counted().commit(writes) }
+    }
+    fn events(&self, filter: audit::Filter, slice: Slice) -> Reply<'_, Page<audit::Event>> {
+        self.counted().events(filter, slice)
     }
     fn user(&self, id: UserId) -> Reply<'_, Option<User>> {
         self.counted().user(id)

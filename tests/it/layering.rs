@@ -16,18 +16,24 @@ const FLOORS: [&[&str]; 11] = [
     &["account"],
     &["session"],
     &["app"],
-    &["revocation", "token", "password", "store", "user", "rights", "keys", "claims", "error"],
+    &["revocation", "token", "password", "store", "user", "rights", "audit", "keys", "claims", "error"],
 ];
 
 /// The ground floor has an order of its own.
-const GROUND: [&[&str]; 6] =
-    [&["revocation"], &["token", "store"], &["user"], &["rights", "keys"], &["claims", "password"], &["error"]];
+const GROUND: [&[&str]; 6] = [
+    &["revocation"],
+    &["token", "store"],
+    &["user"],
+    &["rights", "audit", "keys"],
+    &["claims", "password"],
+    &["error"],
+];
 
 /// Inside `api`, what serves the groups of operations, from the top down.
 const API: [&[&str]; 10] = [
     &["docs"],
     &["document"],
-    &["account", "cookies", "groups", "machine", "permissions", "rights", "sessions", "users"],
+    &["account", "audit", "cookies", "groups", "machine", "permissions", "rights", "sessions", "users"],
     &["session"],
     &["shown", "list", "front"],
     &["body", "json"],

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use signet::audit::{self, Action};
 use signet::claims::{GroupId, SessionId, UserId, instant};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
@@ -62,6 +63,39 @@ fn entry(name: &str) -> Write {
 fn open(user: &User, n: i64) -> OpenSession {
     let (address, agent) = (String::new(), String::new());
     OpenSession { id: SessionId::random(), user: user.id, created: day(n), ends: day(n + 14), epoch: 0, address, agent }
+}
+
+/// The audit log: the newest first, in pages, filtered, and forgotten from its old end.
+async fn keeps_the_log(store: &SharedStore) {
+    let client = audit::Client { address: "192.0.2.1".to_owned(), agent: "a".to_owned() };
+    let event = |n: i64, action| audit::Event::new(day(n), action, &client);
+    let events: Vec<_> = (0..6).map(|n| event(n, if n % 2 == 0 { Action::LogIn } else { Action::LogOut })).collect();
+    for event in &events {
+        store.commit(vec![Write::Record(Box::new(event.clone()))]).await.unwrap();
+    }
+    let page = async |filter: audit::Filter, after: Option<String>| {
+        store.events(filter, Slice { after, search: None, limit: 4 }).await.unwrap()
+    };
+    let first = page(audit::Filter::default(), None).await;
+    let second = page(audit::Filter::default(), first.next.clone()).await;
+    assert!(second.next.is_none() && first.items.len() == 4);
+    let found: Vec<_> = first.items.iter().chain(&second.items).rev().cloned().collect();
+    assert_eq!(found, events);
+    let log_ins = audit::Filter { action: Some(Action::LogIn), since: Some(day(1)), ..Default::default() };
+    assert_eq!(page(log_ins, None).await.items, [events[4].clone(), events[2].clone()]);
+    let between = audit::Filter { since: Some(day(1)), until: Some(day(3)), ..Default::default() };
+    assert_eq!(page(between, None).await.items, [events[2].clone(), events[1].clone()]);
+    let nothing = audit::Filter { since: Some(day(3)), until: Some(day(1)), ..Default::default() };
+    assert!(page(nothing, None).await.items.is_empty());
+    // A cursor that is none finds what there is, and nothing breaks.
+    assert_eq!(page(audit::Filter::default(), Some("no cursor".to_owned())).await.items.len(), 4);
+    // What is not done is not in the log.
+    let (gone, fails) = (Write::Record(Box::new(event(9, Action::Flush))), change(&user("nobody"), 1));
+    assert_eq!(store.commit(vec![gone, fails]).await, Err(StoreError::Changed));
+    store.commit(vec![Write::ForgetEvents(day(4))]).await.unwrap();
+    assert_eq!(page(audit::Filter::default(), None).await.items, [events[5].clone(), events[4].clone()]);
+    store.commit(vec![Write::ForgetEvents(day(99))]).await.unwrap();
+    assert!(page(audit::Filter::default(), None).await.items.is_empty());
 }
 
 /// The conformance suite.
@@ -281,6 +315,7 @@ async fn the_embedded_store_conforms() {
     let folder = TempDir::new().unwrap();
     let store: SharedStore = Arc::new(Embedded::open(folder.path()).unwrap());
     conforms(&store).await;
+    keeps_the_log(&store).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use sled::Tree;
 
 use super::layout::{self, Key, from_json, to_json};
 use super::{failed, merged};
+use crate::audit::{Event, Filter};
 use crate::claims::{SessionId, UserId};
 use crate::rights::{Group, PermissionEntry};
 use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Witness, Write};
@@ -200,6 +201,32 @@ impl<'a> Draft<'a> {
         Ok(Page { items, next: None })
     }
 
+    /// Events, the newest first. The key to go on from is the last one's own, in hexadecimal.
+    pub(super) fn events(&self, filter: &Filter, slice: &Slice) -> Outcome<Page<Event>> {
+        let from = filter.since.map_or_else(Key::events, Key::events_from);
+        let mut to = filter.until.map_or_else(|| b"a0".to_vec(), Key::events_from);
+        if let Some(after) = slice.after.as_deref().and_then(layout::from_hex) {
+            to = to.min([Key::events(), after].concat());
+        }
+        let mut items = Vec::new();
+        let mut last = None;
+        if to < from {
+            return Ok(Page { items, next: None });
+        }
+        for (looked_at, entry) in self.tree.range(from..to).rev().enumerate() {
+            let (key, value) = entry.map_err(|e| failed(&e))?;
+            if items.len() == slice.limit || looked_at == SEARCH_MAX {
+                return Ok(Page { items, next: last });
+            }
+            last = Some(layout::to_hex(&key[Key::events().len()..]));
+            let event: Event = from_json(&value)?;
+            if filter.wants(&event) {
+                items.push(event);
+            }
+        }
+        Ok(Page { items, next: None })
+    }
+
     fn write(&mut self, write: Write) -> Outcome<()> {
         match write {
             Write::InNameOf(witness) => self.in_name_of(&witness),
@@ -294,6 +321,11 @@ impl<'a> Draft<'a> {
                 Ok(())
             }
             Write::Forget(now) => self.forget(now),
+            Write::Record(event) => {
+                self.put(Key::event(&event), to_json(&event)?);
+                Ok(())
+            }
+            Write::ForgetEvents(before) => self.forget_events(before),
         }
     }
 
@@ -407,6 +439,14 @@ impl<'a> Draft<'a> {
         }
         self.put(name, new.id.bytes().to_vec());
         self.put(Key::group(new.id), to_json(new)?);
+        Ok(())
+    }
+
+    fn forget_events(&mut self, before: DateTime<Utc>) -> Outcome<()> {
+        for entry in self.tree.range(Key::events()..Key::events_from(before)).take(FORGET_MAX) {
+            let (key, _) = entry.map_err(|e| failed(&e))?;
+            self.remove(key.to_vec());
+        }
         Ok(())
     }
 

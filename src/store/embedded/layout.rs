@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::audit::Event;
 use crate::claims::{GroupId, SessionId, UserId, instant};
 use crate::rights::Permission;
 use crate::store::{Revocation, StoreError};
@@ -93,6 +94,17 @@ impl Key {
         let (until, record) = key.strip_prefix(b"e/")?.split_first_chunk::<8>()?;
         Some((i64::from_be_bytes(*until), record))
     }
+    pub(super) fn events() -> Vec<u8> {
+        b"a/".to_vec()
+    }
+    /// In the order of time.
+    pub(super) fn event(event: &Event) -> Vec<u8> {
+        join(&[&Self::events_from(event.at), event.id.bytes()])
+    }
+    /// What stands before the keys of all events of this instant.
+    pub(super) fn events_from(at: DateTime<Utc>) -> Vec<u8> {
+        join(&[&Self::events(), &at.timestamp_micros().max(0).to_be_bytes()])
+    }
     pub(super) fn revocations() -> Vec<u8> {
         b"r/".to_vec()
     }
@@ -103,6 +115,17 @@ impl Key {
             Revocation::Epoch(_) => b"r/e/".to_vec(),
         }
     }
+}
+
+/// Bytes as text that a cursor can carry.
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes from such text.
+pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2));
+    digits.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
 }
 
 /// A record as JSON.
