@@ -14,7 +14,7 @@ use crate::claims::{Claims, Data, Expiry, UserId};
 use crate::error::{Error, TokenFault};
 use crate::revocation::Standing;
 use crate::rights::GroupTable;
-use crate::store::{Member, Witness};
+use crate::store::{Member, Slice, Witness};
 use crate::token::{Successor, Verified};
 use crate::user::User;
 
@@ -102,6 +102,12 @@ impl Session {
         self.claims().is_some_and(|claims| self.groups.allows(claims, permission))
     }
 
+    /// Whether the user has any permission of the application (Django's `has_module_perms`); false for nobody.
+    #[must_use]
+    pub fn has_module_permissions(&self, label: &str) -> bool {
+        self.claims().is_some_and(|claims| self.groups.allows_any_of(claims, label))
+    }
+
     /// The token that the client has to be given, when this is an issue that it does not have.
     #[must_use]
     pub fn token_to_send(&self) -> Option<&str> {
@@ -164,6 +170,23 @@ impl Session {
 const SUCCESSORS_MAX: usize = 8;
 
 const DEAD: Error = Error::NotAuthenticated(TokenFault::Revoked);
+
+/// The names of all permissions of the session's user, sorted (Django's `get_all_permissions`): from the claims; for
+/// a superuser, the catalogue.
+///
+/// # Errors
+/// `Unavailable` when the store failed.
+pub async fn permissions(app: &App, session: &Session) -> Result<Vec<String>, Error> {
+    let Some(claims) = session.claims().filter(|claims| claims.sub.is_some()) else { return Ok(Vec::new()) };
+    if claims.is_superuser {
+        let all = Slice { limit: usize::MAX, ..Slice::default() };
+        let catalogue = app.store().permissions(all).await.map_err(unavailable)?.items;
+        return Ok(catalogue.into_iter().map(|entry| entry.name.to_string()).collect());
+    }
+    let direct = claims.permissions.iter().map(String::as_str);
+    let all = session.groups.all(direct, claims.groups.iter().map(String::as_str));
+    Ok(all.into_iter().map(str::to_owned).collect())
+}
 
 /// The session of a token, or the empty one when there is no token.
 ///
