@@ -131,6 +131,13 @@ impl GroupTable {
         self.names.get(&id).map(String::as_str)
     }
 
+    /// The groups that grant a permission.
+    #[must_use]
+    pub fn granting(&self, permission: &str) -> BTreeSet<GroupId> {
+        let granting = self.by_name.values().filter(|entry| entry.grants.contains(permission));
+        granting.map(|entry| entry.id).collect()
+    }
+
     /// The group of a name.
     #[must_use]
     pub fn id(&self, name: &str) -> Option<GroupId> {

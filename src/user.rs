@@ -51,6 +51,15 @@ pub struct User {
     pub date_joined: DateTime<Utc>,
 }
 
+impl User {
+    /// Whether the name, the address or a person name contains the text, which is in lower case.
+    #[must_use]
+    pub fn mentions(&self, text: &str) -> bool {
+        let fields = [self.username.as_str(), &self.email, &self.first_name, &self.last_name];
+        fields.iter().any(|field| field.to_lowercase().contains(text))
+    }
+}
+
 /// The encoded password that no password matches (Django's unusable password).
 pub const UNUSABLE_PASSWORD: &str = "!";
 

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use crate::audit::{Event, Filter};
 use crate::claims::{GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
-use crate::store::{Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, Write};
+use crate::store::{Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, UserQuery, Write};
 use crate::user::User;
 
 mod database;
@@ -269,17 +269,17 @@ impl Store for Embedded {
 
     fn users(&self, slice: Slice) -> Reply<'_, Page<User>> {
         self.read(move |draft| {
-            let wanted = |user: &User, text: &str| {
-                [user.username.as_str(), &user.email, &user.first_name, &user.last_name]
-                    .iter()
-                    .any(|field| field.to_lowercase().contains(text))
-            };
+            let wanted = |user: &User, text: &str| user.mentions(text);
             let load = |id: &[u8]| match <[u8; 16]>::try_from(id) {
                 Ok(id) => draft.user(UserId::from_bytes(id)),
                 Err(_) => Err(StoreError::Damaged("a user's key is damaged".to_owned())),
             };
             draft.page(&Key::user_name(""), &slice, load, wanted)
         })
+    }
+
+    fn find_users(&self, query: UserQuery) -> Reply<'_, Page<User>> {
+        self.read(move |draft| draft.find_users(&query))
     }
 
     fn members(&self, group: GroupId) -> Reply<'_, Vec<User>> {

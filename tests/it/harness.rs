@@ -24,7 +24,7 @@ use signet::keys::{self, Keyring};
 use signet::password::Cost;
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
-use signet::store::{Member, OpenSession, Page, Reply, Slice, State, Store, Write};
+use signet::store::{Member, OpenSession, Page, Reply, Slice, State, Store, UserQuery, Write};
 use signet::user::User;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -436,6 +436,9 @@ impl Store for Counting {
         // Forgetting is the work of the task that tends memory, never of a request.
         let tending = writes.iter().all(|write| matches!(write, Write::Forget(_) | Write::ForgetEvents(_)));
         if tending { self.inner.commit(writes) } else { self.counted().commit(writes) }
+    }
+    fn find_users(&self, query: UserQuery) -> Reply<'_, Page<User>> {
+        self.counted().find_users(query)
     }
     fn events(&self, filter: audit::Filter, slice: Slice) -> Reply<'_, Page<audit::Event>> {
         self.counted().events(filter, slice)

@@ -15,6 +15,8 @@ use crate::rights::{Group, PermissionEntry};
 use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Witness, Write};
 use crate::user::User;
 
+mod find;
+
 /// Most records that one page of a search looks at before it stops and says where to go on.
 const SEARCH_MAX: usize = 20_000;
 
@@ -26,7 +28,7 @@ pub(super) struct Draft<'a> {
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
-type Outcome<T> = Result<T, StoreError>;
+pub(super) type Outcome<T> = Result<T, StoreError>;
 
 impl<'a> Draft<'a> {
     /// No change yet.
@@ -248,18 +250,7 @@ impl<'a> Draft<'a> {
                 self.remove(Key::user(id));
                 self.close_all(id, None)
             }
-            Write::OpenSession { session, generation } => {
-                let mut user = self.user(session.user)?.ok_or(StoreError::Changed)?;
-                if !user.is_active || user.generation != generation {
-                    return Err(StoreError::Changed);
-                }
-                user.last_login = Some(session.created);
-                self.put(Key::user(user.id), to_json(&user)?);
-                let key = Key::session(session.user, session.id);
-                self.put(Key::over_at(session.ends, &key), Vec::new());
-                self.put(key, to_json(&session)?);
-                Ok(())
-            }
+            Write::OpenSession { session, generation } => self.open_session(&session, generation),
             Write::CloseSession { user, id } => self.close(Key::session(user, id)),
             Write::CloseSessions { user, keep } => self.close_all(user, keep),
             Write::CreateGroup(group) => self.store_group(None, &group),
@@ -345,6 +336,21 @@ impl<'a> Draft<'a> {
         }
     }
 
+    fn open_session(&mut self, session: &OpenSession, generation: u64) -> Outcome<()> {
+        let mut user = self.user(session.user)?.ok_or(StoreError::Changed)?;
+        if !user.is_active || user.generation != generation {
+            return Err(StoreError::Changed);
+        }
+        self.leave_orders(&user);
+        user.last_login = Some(session.created);
+        self.enter_orders(&user);
+        self.put(Key::user(user.id), to_json(&user)?);
+        let key = Key::session(session.user, session.id);
+        self.put(Key::over_at(session.ends, &key), Vec::new());
+        self.put(key, to_json(session)?);
+        Ok(())
+    }
+
     fn close(&mut self, key: Vec<u8>) -> Outcome<()> {
         if let Some(session) = self.json::<OpenSession>(&key)? {
             self.remove(Key::over_at(session.ends, &key));
@@ -399,8 +405,21 @@ impl<'a> Draft<'a> {
             let value = if new.is_staff { layout::STAFF } else { b"" };
             self.put(Key::superuser(new.id), value.to_vec());
         }
+        self.enter_orders(new);
         self.put(Key::user(new.id), to_json(new)?);
         Ok(())
+    }
+
+    fn enter_orders(&mut self, user: &User) {
+        for key in find::order_keys(user) {
+            self.put(key, Vec::new());
+        }
+    }
+
+    fn leave_orders(&mut self, user: &User) {
+        for key in find::order_keys(user) {
+            self.remove(key);
+        }
     }
 
     fn must_be_there(&self, key: &[u8]) -> Outcome<()> {
@@ -416,6 +435,7 @@ impl<'a> Draft<'a> {
             self.remove(Key::holder(permission, old.id));
         }
         self.remove(Key::superuser(old.id));
+        self.leave_orders(old);
     }
 
     fn store_group(&mut self, old: Option<&Group>, new: &Group) -> Outcome<()> {

@@ -47,6 +47,13 @@ impl Key {
     pub(super) fn superuser(id: UserId) -> Vec<u8> {
         join(&[&Self::superusers(), id.bytes()])
     }
+    /// Users in the order of joining; who never logged in is at zero in the other one.
+    pub(super) fn joined() -> Vec<u8> {
+        b"x/j/".to_vec()
+    }
+    pub(super) fn logged_in() -> Vec<u8> {
+        b"x/l/".to_vec()
+    }
     pub(super) fn groups() -> Vec<u8> {
         b"g/".to_vec()
     }
