@@ -52,6 +52,12 @@ pub struct User {
 }
 
 impl User {
+    /// Whether there is a password that could match (Django's `has_usable_password`).
+    #[must_use]
+    pub fn has_usable_password(&self) -> bool {
+        !self.password.is_empty() && !self.password.starts_with(UNUSABLE_PASSWORD)
+    }
+
     /// Whether the name, the address or a person name contains the text, which is in lower case.
     #[must_use]
     pub fn mentions(&self, text: &str) -> bool {

@@ -15,6 +15,7 @@ use crate::user;
 /// A user, with Django's fields but the hash.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
+#[expect(clippy::struct_excessive_bools, reason = "Django's fields are what they are")]
 pub struct User {
     /// Never given to anybody else.
     pub id: String,
@@ -32,6 +33,8 @@ pub struct User {
     pub is_staff: bool,
     /// Whether the user has every permission.
     pub is_superuser: bool,
+    /// Whether there is a password to log in with.
+    pub has_usable_password: bool,
     /// Names of the groups that the user is in.
     pub groups: Vec<String>,
     /// Permissions granted directly.
@@ -54,6 +57,7 @@ impl User {
             is_active: user.is_active,
             is_staff: user.is_staff,
             is_superuser: user.is_superuser,
+            has_usable_password: user.has_usable_password(),
             groups: groups.names_of(&user.groups),
             user_permissions: names(&user.permissions),
             last_login: user.last_login.map(Time),
@@ -73,6 +77,7 @@ impl Example for User {
             is_active: true,
             is_staff: false,
             is_superuser: false,
+            has_usable_password: true,
             groups: vec!["editors".to_owned()],
             user_permissions: vec!["polls.vote".to_owned()],
             last_login: Some(Time(instant(1_900_000_000))),

@@ -307,6 +307,23 @@ impl UsersApi {
         Ok(Done::Gone)
     }
 
+    /// Take a user's password away
+    ///
+    /// Nobody can log in to the account with a password until its owner has set a new one by a mail; all of its
+    /// sessions end.
+    #[oai(path = "/v1/users/:id/password", method = "delete", operation_id = "delete_user_password")]
+    async fn delete_user_password(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        request: &Request,
+        /// The user.
+        id: Path<String>,
+    ) -> Result<Done, Problem> {
+        Staff::new(visit.app(), &staff, &client(request)).remove_password(parse(&id)?).await?;
+        Ok(Done::Gone)
+    }
+
     /// List a user's devices
     #[oai(path = "/v1/users/:id/sessions", method = "get", operation_id = "list_user_sessions")]
     async fn list_user_sessions(

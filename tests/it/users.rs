@@ -5,6 +5,25 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, PASSWORD, Server, at_once};
 
+#[tokio::test]
+async fn a_password_that_is_taken_away_lets_nobody_in_and_ends_what_it_opened() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let (mut bob, id) = server.user("bob", json!({})).await;
+    let path = format!("/v1/users/{id}/password");
+    assert_eq!(bob.get("/v1/me").await.json()["has_usable_password"], true);
+    bob.delete(&path).await.is(StatusCode::FORBIDDEN);
+    // Staff within their bounds, and not beyond.
+    let (mut staff, _) = server.user("staff", json!({ "is_staff": true })).await;
+    let own = admin.get("/v1/users?search=admin").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    staff.delete(&format!("/v1/users/{own}/password")).await.is_problem("forbidden");
+    staff.delete(&path).await.is(StatusCode::NO_CONTENT);
+    bob.get("/v1/me").await.is(StatusCode::UNAUTHORIZED);
+    let credentials = json!({ "username": "bob", "password": PASSWORD });
+    server.anonymous().post("/v1/login", credentials).await.is_problem("invalid_credentials");
+    assert_eq!(admin.get(&format!("/v1/users/{id}")).await.json()["has_usable_password"], false);
+}
+
 /// The names on all pages of a list of users.
 async fn names(admin: &mut Client, query: &str) -> Vec<String> {
     let mut names = Vec::new();
