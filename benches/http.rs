@@ -90,6 +90,7 @@ fn serve_session() {
         admin_password: Some(Secret(PASSWORD.to_owned())),
         registration_open: true,
         tls: Tls::Off,
+        login_url: None,
         audit_keep: chrono::TimeDelta::days(90),
         audit_stdout: false,
         log: Log::Text,

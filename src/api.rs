@@ -32,6 +32,7 @@ pub mod session;
 pub mod sessions;
 pub mod shown;
 pub mod users;
+pub mod verify;
 pub mod visit;
 
 use problem::{Code, Problem};
@@ -73,6 +74,7 @@ pub(crate) fn operations() -> impl OpenApi {
         sessions::SessionsApi,
         cookies::CookiesApi,
         rights::RightsApi,
+        verify::VerifyApi,
         users::UsersApi,
         groups::GroupsApi,
         permissions::PermissionsApi,
@@ -86,7 +88,11 @@ pub(crate) fn operations() -> impl OpenApi {
 pub fn routes() -> Route {
     let mut table: HashMap<String, HashMap<Method, BoxEndpoint<'static>>> = HashMap::new();
     operations().add_routes(&mut table);
-    let route = table.into_iter().fold(Route::new(), |route, (path, methods)| route.at(path, Resource::new(methods)));
+    let place = |route: Route, (path, methods)| match path {
+        path if path == verify::PATH => route.at(path, verify::Plain(Resource::new(methods))),
+        path => route.at(path, Resource::new(methods)),
+    };
+    let route = table.into_iter().fold(Route::new(), place);
     docs::add(route)
 }
 

@@ -51,6 +51,9 @@ pub struct Flags {
     /// The certificate's private key in PEM, for --tls files
     #[arg(long, env = "SIGNET_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// The page to log in at, for browsers that a proxy asks about: a path such as /login, or a URL of one of the origins
+    #[arg(long, env = "SIGNET_LOGIN_URL", value_name = "URL")]
+    pub login_url: Option<String>,
     /// How long the audit log is kept
     #[arg(long, env = "SIGNET_AUDIT_KEEP", default_value = "90d", value_name = "TIME")]
     pub audit_keep: String,
@@ -120,6 +123,8 @@ pub struct Config {
     pub registration_open: bool,
     /// How connections are encrypted.
     pub tls: Tls,
+    /// The page to log in at.
+    pub login_url: Option<String>,
     /// How long the audit log is kept.
     pub audit_keep: TimeDelta,
     /// Whether events are written to standard output too.
@@ -160,7 +165,8 @@ impl Flags {
             let mend = format!("give a time of at most {}", self.session_end);
             return Err(bad("session-age", "longer than the session's absolute end", mend));
         }
-        let origins = self.origins.iter().map(|text| origin(text)).collect::<Result<_, _>>()?;
+        let origins: Vec<String> = self.origins.iter().map(|text| origin(text)).collect::<Result<_, _>>()?;
+        let login_url = self.login_url.as_deref().map(|url| login_page(url, &origins)).transpose()?;
         let choose = |flag: &str, text: &str, names: &[&str]| {
             let known = names.iter().position(|name| *name == text);
             known.ok_or_else(|| bad(flag, "no such choice", format!("give one of: {}", names.join(", "))))
@@ -195,6 +201,7 @@ impl Flags {
             admin_password,
             registration_open,
             tls,
+            login_url,
             audit_keep,
             audit_stdout: self.audit_stdout,
             log,
@@ -228,6 +235,16 @@ fn time(flag: &str, text: &str, least: u64) -> Result<u32, BadConfig> {
         Ok(fine) if (least..=u64::from(LIFE_MAX)).contains(&seconds) => Ok(fine),
         _ => Err(bad(flag, "too short or too long", format!("give a time from {least} seconds to 400 days"))),
     }
+}
+
+/// A page on this host or on one of the origins.
+fn login_page(text: &str, origins: &[String]) -> Result<String, BadConfig> {
+    let path = origins.iter().find_map(|known| text.strip_prefix(known.as_str())).unwrap_or(text);
+    let plain = |c: char| c.is_ascii_graphic() && !"\\\"<>#".contains(c);
+    if path.starts_with('/') && !path.starts_with("//") && path.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(bad("login-url", "not a page of this host", "give a path such as /login, or a URL of one of the --origin"))
 }
 
 /// An origin as browsers send it (RFC 6454, section 6.1).

@@ -98,7 +98,7 @@ impl Server {
             acceptor,
             address,
             base,
-            settings: Settings { origins: Origins::new(origins), https_only },
+            settings: Settings { origins: Origins::new(origins), https_only, login_url: config.login_url },
             keys: config.keys,
             hangup,
             admin_password,

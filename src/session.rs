@@ -3,6 +3,7 @@
 //! Called by `api/`. A verified request makes no call of the store here; the exceptions are named: log-in,
 //! log-out, devices, and the one read that renews the claims of a token whose rights were changed.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -108,6 +109,14 @@ impl Session {
         self.claims().is_some_and(|claims| self.groups.allows_any_of(claims, label))
     }
 
+    /// What was granted to the user directly and through groups, sorted. Not what a superuser has besides.
+    #[must_use]
+    pub fn granted(&self) -> BTreeSet<&str> {
+        let Some(claims) = self.claims().filter(|claims| claims.sub.is_some()) else { return BTreeSet::new() };
+        let direct = claims.permissions.iter().map(String::as_str);
+        self.groups.all(direct, claims.groups.iter().map(String::as_str))
+    }
+
     /// The token that the client has to be given, when this is an issue that it does not have.
     #[must_use]
     pub fn token_to_send(&self) -> Option<&str> {
@@ -177,15 +186,12 @@ const DEAD: Error = Error::NotAuthenticated(TokenFault::Revoked);
 /// # Errors
 /// `Unavailable` when the store failed.
 pub async fn permissions(app: &App, session: &Session) -> Result<Vec<String>, Error> {
-    let Some(claims) = session.claims().filter(|claims| claims.sub.is_some()) else { return Ok(Vec::new()) };
-    if claims.is_superuser {
+    if session.claims().is_some_and(|claims| claims.is_superuser) {
         let all = Slice { limit: usize::MAX, ..Slice::default() };
         let catalogue = app.store().permissions(all).await.map_err(unavailable)?.items;
         return Ok(catalogue.into_iter().map(|entry| entry.name.to_string()).collect());
     }
-    let direct = claims.permissions.iter().map(String::as_str);
-    let all = session.groups.all(direct, claims.groups.iter().map(String::as_str));
-    Ok(all.into_iter().map(str::to_owned).collect())
+    Ok(session.granted().into_iter().map(str::to_owned).collect())
 }
 
 /// The session of a token, or the empty one when there is no token.

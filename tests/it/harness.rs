@@ -47,6 +47,7 @@ pub(crate) struct Options {
     pub(crate) issuer: String,
     pub(crate) audience: String,
     pub(crate) audit: audit::Log,
+    pub(crate) login_url: Option<String>,
     /// A folder with `data` and `keys`, to go on from; a new one without.
     pub(crate) folder: Option<TempDir>,
 }
@@ -61,6 +62,7 @@ impl Default for Options {
             issuer: "signet".to_owned(),
             audience: "signet".to_owned(),
             audit: audit::Log::default(),
+            login_url: None,
             folder: None,
         }
     }
@@ -114,7 +116,11 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let acceptor = TcpAcceptor::from_tokio(listener).unwrap().boxed();
-        let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: false };
+        let settings = Settings {
+            origins: Origins::new(vec![ORIGIN.to_owned()]),
+            https_only: false,
+            login_url: options.login_url,
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = signet::server::serve(app.clone(), acceptor, settings, async {
             stopped.await.ok();
@@ -524,7 +530,7 @@ pub(crate) async fn embed(app: &App, routes: impl poem::IntoEndpoint<Endpoint: '
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let acceptor = TcpAcceptor::from_tokio(listener).unwrap();
-    let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: true };
+    let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: true, ..Settings::default() };
     let front = signet::api::front::Front::new(app.clone(), settings);
     let endpoint = poem::EndpointExt::with(routes.into_endpoint(), front);
     tokio::spawn(async { poem::Server::new_with_acceptor(acceptor).run(endpoint).await.unwrap() });

@@ -33,7 +33,7 @@ const GROUND: [&[&str]; 6] = [
 const API: [&[&str]; 10] = [
     &["docs"],
     &["document"],
-    &["account", "audit", "cookies", "groups", "machine", "permissions", "rights", "sessions", "users"],
+    &["account", "audit", "cookies", "groups", "machine", "permissions", "rights", "sessions", "users", "verify"],
     &["session"],
     &["shown", "list", "front"],
     &["body", "json"],

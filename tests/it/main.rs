@@ -26,4 +26,5 @@ mod session;
 mod store;
 mod tokens;
 mod users;
+mod verify;
 mod wire;
