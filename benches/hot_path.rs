@@ -59,6 +59,7 @@ async fn wired(folder: &std::path::Path) -> (App, Vec<Session>) {
         registration_open: true,
         hash_workers: 1,
         hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
+        post: None,
         clock: Arc::new(move || now),
     })
     .await
@@ -78,6 +79,7 @@ async fn wired(folder: &std::path::Path) -> (App, Vec<Session>) {
         first_name: String::new(),
         last_name: String::new(),
         email: String::new(),
+        email_verified: false,
         is_active: true,
         is_staff: false,
         is_superuser: false,

@@ -23,6 +23,7 @@ use signet::app::{App, Parts};
 use signet::claims::Lifetime;
 use signet::config::{Config, Log, Secret, Tls};
 use signet::keys::Keyring;
+use signet::mail::Route;
 use signet::password::Cost;
 use signet::server::Server;
 use signet::store::embedded::Embedded;
@@ -90,6 +91,10 @@ fn serve_session() {
         admin_password: Some(Secret(PASSWORD.to_owned())),
         registration_open: true,
         tls: Tls::Off,
+        mail: Route::Folder(folder.path().join("mail")),
+        mail_from: "Signet <signet@localhost>".parse().unwrap(),
+        reset_page: "/reset".to_owned(),
+        verify_page: "/verify".to_owned(),
         log: Log::Text,
     };
     runtime().block_on(async {
@@ -358,6 +363,7 @@ async fn signet_routes(folder: &std::path::Path) -> impl Endpoint {
         registration_open: true,
         hash_workers: 1,
         hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
+        post: None,
         clock: std::sync::Arc::new(clock),
     })
     .await

@@ -24,8 +24,10 @@ pub mod json;
 pub mod list;
 pub mod machine;
 pub mod origin;
+pub mod pages;
 pub mod permissions;
 pub mod problem;
+pub mod recovery;
 pub mod rights;
 pub mod session;
 pub mod sessions;
@@ -66,6 +68,7 @@ pub const GROUPS: [&str; 9] =
 pub(crate) fn operations() -> impl OpenApi {
     (
         account::AccountApi,
+        recovery::RecoveryApi,
         session::SessionApi,
         sessions::SessionsApi,
         cookies::CookiesApi,
@@ -83,7 +86,7 @@ pub fn routes() -> Route {
     let mut table: HashMap<String, HashMap<Method, BoxEndpoint<'static>>> = HashMap::new();
     operations().add_routes(&mut table);
     let route = table.into_iter().fold(Route::new(), |route, (path, methods)| route.at(path, Resource::new(methods)));
-    docs::add(route)
+    pages::add(docs::add(route))
 }
 
 /// One path and its methods: what the framework's own routing by method does, and `Allow` where it is due.

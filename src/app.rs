@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::claims::{GroupId, Lifetime, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
+use crate::mail::Post;
 use crate::password::{Cost, Pool};
 use crate::revocation::Revocations;
 use crate::rights::{Group, GroupTable};
@@ -50,6 +51,8 @@ pub struct Parts {
     pub hash_workers: usize,
     /// What a password hash costs.
     pub hash_cost: Cost,
+    /// How mails go out; without it none does.
+    pub post: Option<Post>,
     /// The clock.
     pub clock: Clock,
 }
@@ -72,6 +75,7 @@ struct Wired {
     life: Lifetime,
     longest_life: u32,
     registration_open: bool,
+    post: Option<Post>,
     clock: Clock,
 }
 
@@ -95,6 +99,7 @@ impl App {
             life: parts.life,
             longest_life,
             registration_open: parts.registration_open,
+            post: parts.post,
             clock: parts.clock,
         }));
         app.load().await?;
@@ -253,6 +258,12 @@ impl App {
         self.0.registration_open
     }
 
+    /// The way that mails go out, if there is one.
+    #[must_use]
+    pub fn post(&self) -> Option<&Post> {
+        self.0.post.as_ref()
+    }
+
     /// The user.
     ///
     /// # Errors
@@ -360,6 +371,7 @@ pub fn unavailable(error: StoreError) -> Error {
         StoreError::LastSuperuser => Error::LastSuperuser,
         StoreError::Ended => Error::NotAuthenticated(TokenFault::Revoked),
         StoreError::Outdated => Error::Outdated,
+        StoreError::Spent => Error::InvalidToken,
         StoreError::Damaged(why) => Error::Internal(why),
         StoreError::Failed(why) => Error::Unavailable(why),
     }

@@ -14,6 +14,7 @@ mod keys;
 mod layering;
 mod login;
 mod logout;
+mod mail;
 mod meanwhile;
 mod openapi;
 mod problems;

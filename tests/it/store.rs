@@ -26,6 +26,7 @@ fn user(name: &str) -> User {
         first_name: String::new(),
         last_name: String::new(),
         email: format!("{name}@example.com"),
+        email_verified: false,
         is_active: true,
         is_staff: false,
         is_superuser: false,
