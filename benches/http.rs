@@ -23,7 +23,6 @@ use signet::app::{App, Parts};
 use signet::claims::Lifetime;
 use signet::config::{Config, Log, Secret, Tls};
 use signet::keys::Keyring;
-use signet::mail::Route;
 use signet::password::Cost;
 use signet::server::Server;
 use signet::store::embedded::Embedded;
@@ -91,7 +90,7 @@ fn serve_session() {
         admin_password: Some(Secret(PASSWORD.to_owned())),
         registration_open: true,
         tls: Tls::Off,
-        mail: Route::Folder(folder.path().join("mail")),
+        mail: signet::mail::Route::Folder(folder.path().join("mail")),
         mail_from: "Signet <signet@localhost>".parse().unwrap(),
         reset_page: "/reset".to_owned(),
         verify_page: "/verify".to_owned(),
