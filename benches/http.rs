@@ -93,6 +93,10 @@ fn serve_session() {
         login_url: None,
         audit_keep: chrono::TimeDelta::days(90),
         audit_stdout: false,
+        mail: signet::mail::Route::Folder(folder.path().join("mail")),
+        mail_from: "Signet <signet@localhost>".parse().unwrap(),
+        reset_page: "/reset".to_owned(),
+        verify_page: "/verify".to_owned(),
         log: Log::Text,
     };
     runtime().block_on(async {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::app::App;
 use crate::audit::{Action, Client, Event, Target};
+use crate::challenge;
 use crate::claims::UserId;
 use crate::error::{Error, Fault};
 use crate::password::{self, Password};
@@ -44,7 +45,12 @@ pub async fn register(
     let user = new_user(app, username, Some(password), email).await?;
     // One commit: an account whose first session does not fit is not made.
     let made = vec![Write::CreateUser(Box::new(user.clone()))];
-    session::enter(app, Member { user, groups: Vec::new() }, before, (Action::Register, client), made).await
+    let entered =
+        session::enter(app, Member { user, groups: Vec::new() }, before, (Action::Register, client), made).await?;
+    if !entered.0.email.is_empty() {
+        challenge::ask_verification(app, entered.0.id);
+    }
+    Ok(entered)
 }
 
 /// The record of a new, active user without rights. Not stored yet. Without a password nobody can log in.
@@ -72,6 +78,7 @@ pub(crate) async fn new_user(app: &App, username: &str, password: Option<&str>, 
         first_name: String::new(),
         last_name: String::new(),
         email,
+        email_verified: false,
         is_active: true,
         is_staff: false,
         is_superuser: false,
@@ -145,6 +152,7 @@ pub(crate) fn differences(app: &App, before: Option<&User>, after: &User) -> Vec
             found.push(format!("{name}={}", value(after)));
         }
     };
+    flag("email_verified", |user| user.email_verified);
     flag("is_active", |user| user.is_active);
     flag("is_staff", |user| user.is_staff);
     flag("is_superuser", |user| user.is_superuser);
@@ -179,10 +187,24 @@ pub(crate) async fn change(
     event: &Event,
     change: impl Fn(&mut User) -> Result<Vec<Write>, Error>,
 ) -> Result<User, Error> {
+    change_by(app, vec![Write::InNameOf(by)], id, event, change).await
+}
+
+/// [`change`], on the ground of whatever `conditions` ask: writes that come first in the same commit.
+///
+/// # Errors
+/// As [`change`], and what the conditions refuse.
+pub(crate) async fn change_by(
+    app: &App,
+    conditions: Vec<Write>,
+    id: UserId,
+    event: &Event,
+    change: impl Fn(&mut User) -> Result<Vec<Write>, Error>,
+) -> Result<User, Error> {
     persist(|| async {
         let before = app.user(id).await?;
         let mut user = before.clone();
-        let mut writes = vec![Write::InNameOf(by)];
+        let mut writes = conditions.clone();
         writes.extend(change(&mut user)?);
         let event = event.clone().to(Target::user(id, before.username.as_str()));
         writes.push(Write::Record(Box::new(event.with(differences(app, Some(&before), &user)))));
@@ -229,12 +251,13 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Writes the profile into the record.
+    /// Writes the profile into the record. Another address is one that nobody has proven.
     ///
     /// # Errors
     /// The faults of its members, all of them together.
     pub(crate) fn apply(&self, user: &mut User) -> Result<(), Error> {
         let mut faults = Vec::new();
+        let address = user.email.clone();
         let mut set =
             |place: &mut String, given: &Option<String>, judge: &dyn Fn(&str) -> Result<String, Fault>| match given
                 .as_deref()
@@ -247,6 +270,7 @@ impl Profile {
         set(&mut user.first_name, &self.first_name, &|text| user::person_name("first_name", text));
         set(&mut user.last_name, &self.last_name, &|text| user::person_name("last_name", text));
         set(&mut user.email, &self.email, &user::email);
+        user.email_verified &= user.email == address;
         if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
     }
 }

@@ -25,8 +25,10 @@ pub mod json;
 pub mod list;
 pub mod machine;
 pub mod origin;
+pub mod pages;
 pub mod permissions;
 pub mod problem;
+pub mod recovery;
 pub mod rights;
 pub mod session;
 pub mod sessions;
@@ -70,6 +72,7 @@ pub const GROUPS: [&str; 10] =
 pub(crate) fn operations() -> impl OpenApi {
     (
         account::AccountApi,
+        recovery::RecoveryApi,
         session::SessionApi,
         sessions::SessionsApi,
         cookies::CookiesApi,
@@ -93,7 +96,7 @@ pub fn routes() -> Route {
         path => route.at(path, Resource::new(methods)),
     };
     let route = table.into_iter().fold(Route::new(), place);
-    docs::add(route)
+    pages::add(docs::add(route))
 }
 
 /// One path and its methods: what the framework's own routing by method does, and `Allow` where it is due.

@@ -14,6 +14,7 @@ use crate::audit;
 use crate::claims::{GroupId, Lifetime, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
+use crate::mail::Post;
 use crate::password::{Cost, Pool};
 use crate::revocation::Revocations;
 use crate::rights::{Group, GroupTable};
@@ -53,6 +54,8 @@ pub struct Parts {
     pub hash_cost: Cost,
     /// What becomes of the audit log.
     pub audit: audit::Log,
+    /// How mails go out; without it none does.
+    pub post: Option<Post>,
     /// The clock.
     pub clock: Clock,
 }
@@ -71,6 +74,7 @@ impl Parts {
             hash_workers: std::thread::available_parallelism().map_or(1, usize::from),
             hash_cost: Cost::default(),
             audit: audit::Log::default(),
+            post: None,
             clock,
         }
     }
@@ -95,6 +99,7 @@ struct Wired {
     longest_life: u32,
     registration_open: bool,
     audit: audit::Log,
+    post: Option<Post>,
     clock: Clock,
 }
 
@@ -119,6 +124,7 @@ impl App {
             longest_life,
             registration_open: parts.registration_open,
             audit: parts.audit,
+            post: parts.post,
             clock: parts.clock,
         }));
         app.load().await?;
@@ -284,6 +290,12 @@ impl App {
         self.0.registration_open
     }
 
+    /// The way that mails go out, if there is one.
+    #[must_use]
+    pub fn post(&self) -> Option<&Post> {
+        self.0.post.as_ref()
+    }
+
     /// The user.
     ///
     /// # Errors
@@ -397,6 +409,7 @@ pub fn unavailable(error: StoreError) -> Error {
         StoreError::LastSuperuser => Error::LastSuperuser,
         StoreError::Ended => Error::NotAuthenticated(TokenFault::Revoked),
         StoreError::Outdated => Error::Outdated,
+        StoreError::Spent => Error::InvalidToken,
         StoreError::Damaged(why) => Error::Internal(why),
         StoreError::Failed(why) => Error::Unavailable(why),
     }

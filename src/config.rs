@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use crate::claims::{LIFE_MAX, Lifetime};
+use crate::mail::{NotARoute, Route, Sender};
 
 /// The flags of `serve`, as they were given. Each is also a variable.
 #[derive(Debug, Clone, Args)]
@@ -60,6 +61,21 @@ pub struct Flags {
     /// Write each event of the audit log to standard output too, as a line of JSON
     #[arg(long, env = "SIGNET_AUDIT_STDOUT")]
     pub audit_stdout: bool,
+    /// Where mails go: folder:PATH (files; `mail` beside the data when it is left out), smtp://USER@HOST:587 (STARTTLS), smtps://USER@HOST:465 (TLS) or smtp+plain://HOST:25 (unencrypted)
+    #[arg(long, env = "SIGNET_MAIL", value_name = "ROUTE")]
+    pub mail: Option<String>,
+    /// Who mails come from
+    #[arg(long, env = "SIGNET_MAIL_FROM", default_value = "Signet <signet@localhost>", value_name = "SENDER")]
+    pub mail_from: String,
+    /// A file with the password of the user in --mail
+    #[arg(long, env = "SIGNET_MAIL_PASSWORD_FILE", value_name = "FILE")]
+    pub mail_password_file: Option<PathBuf>,
+    /// The page of the first --origin that asks for a new password, where the link in a mail leads
+    #[arg(long, env = "SIGNET_RESET_PAGE", default_value = "/reset", value_name = "PATH")]
+    pub reset_page: String,
+    /// The page of the first --origin that confirms an address, where the link in a mail leads
+    #[arg(long, env = "SIGNET_VERIFY_PAGE", default_value = "/verify", value_name = "PATH")]
+    pub verify_page: String,
     /// The form of the log: text or json
     #[arg(long, env = "SIGNET_LOG", default_value = "text", value_name = "text|json")]
     pub log: String,
@@ -129,6 +145,14 @@ pub struct Config {
     pub audit_keep: TimeDelta,
     /// Whether events are written to standard output too.
     pub audit_stdout: bool,
+    /// Where mails go.
+    pub mail: Route,
+    /// Who mails come from.
+    pub mail_from: Sender,
+    /// The path of the page that asks for a new password.
+    pub reset_page: String,
+    /// The path of the page that confirms an address.
+    pub verify_page: String,
     /// The form of the log.
     pub log: Log,
 }
@@ -190,6 +214,16 @@ impl Flags {
             return Err(bad("data", "the same folder as --keys", "name two folders"));
         }
         let admin_password = self.admin_password_file.as_deref().map(admin_password).transpose()?;
+        let mail = route(self.mail.as_deref(), self.mail_password_file.as_deref(), &self.data)?;
+        let mail_from = self.mail_from.parse().map_err(|_| {
+            bad(
+                "mail-from",
+                "not an address",
+                "give name@domain, or a name and an address as in Signet <signet@example.org>",
+            )
+        })?;
+        let reset_page = page("reset-page", self.reset_page)?;
+        let verify_page = page("verify-page", self.verify_page)?;
         Ok(Config {
             listen: self.listen,
             data: self.data,
@@ -204,6 +238,10 @@ impl Flags {
             login_url,
             audit_keep,
             audit_stdout: self.audit_stdout,
+            mail,
+            mail_from,
+            reset_page,
+            verify_page,
             log,
         })
     }
@@ -226,6 +264,58 @@ fn long_time(flag: &str, text: &str) -> Result<TimeDelta, BadConfig> {
     let fine = TimeDelta::from_std(time).ok();
     let fine = fine.filter(|time| (TimeDelta::hours(1)..=TimeDelta::days(36_525)).contains(time));
     fine.ok_or_else(|| bad(flag, "too short or too long", mend))
+}
+
+/// Where mails go, with the password of its user.
+fn route(text: Option<&str>, password: Option<&Path>, data: &Path) -> Result<Route, BadConfig> {
+    let mut route = match text {
+        None => Route::Folder(data.with_file_name("mail")),
+        Some(text) => text.parse().map_err(|why| {
+            let mend = match why {
+                NotARoute::Unknown => {
+                    "give folder:PATH, smtp://USER@HOST:587, smtps://USER@HOST:465 or smtp+plain://HOST:25"
+                }
+                NotARoute::Password => "name its file with --mail-password-file",
+                NotARoute::Unencrypted => "use smtp:// or smtps://, or leave out the user",
+            };
+            bad("mail", why, mend)
+        })?,
+    };
+    if let Route::Folder(folder) = &route {
+        self::folder("mail", folder)?;
+        if folder == data {
+            return Err(bad("mail", "the same folder as --data", "name two folders"));
+        }
+    }
+    let flag = "mail-password-file";
+    let login = match &mut route {
+        Route::Smtp(relay) => relay.credentials.as_mut(),
+        Route::Folder(_) => None,
+    };
+    match (login, password) {
+        (Some((_, place)), Some(path)) => {
+            let odd = |_| bad(flag, "the file is not text", "write it in UTF-8");
+            let text = String::from_utf8(read(flag, path)?).map_err(odd)?;
+            let line = text.trim_end_matches(['\r', '\n']);
+            if line.is_empty() || line.chars().any(char::is_control) {
+                return Err(bad(flag, "the file does not hold a password", "write it in one line"));
+            }
+            *place = line.to_owned().into();
+        }
+        (Some(_), None) => return Err(bad(flag, "the user in --mail needs a password", "name the file that holds it")),
+        (None, Some(_)) => return Err(bad(flag, "--mail names no user", "give one as in smtp://USER@HOST:587")),
+        (None, None) => {}
+    }
+    Ok(route)
+}
+
+/// The path of a page of our own origin: nothing that a browser could take for another site, and no query.
+fn page(flag: &str, text: String) -> Result<String, BadConfig> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+    if !text.starts_with('/') || text.starts_with("//") || !text.chars().all(fine) {
+        return Err(bad(flag, "not the path of a page", "give one such as /reset"));
+    }
+    Ok(text)
 }
 
 fn time(flag: &str, text: &str, least: u64) -> Result<u32, BadConfig> {

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Event, Filter};
-use crate::claims::{GroupId, SessionId, UserId};
+use crate::claims::{ChallengeKind, GroupId, SessionId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::user::User;
 
@@ -47,6 +47,9 @@ pub enum StoreError {
     /// The rights of the session in whose name the writes are made were changed.
     #[error("the session's rights were changed")]
     Outdated,
+    /// The challenge is not the newest one of its kind, was answered, or what it stood for has changed.
+    #[error("the challenge is over")]
+    Spent,
     /// A record that the call needs cannot be read. Others are not affected.
     #[error("{0}")]
     Damaged(String),
@@ -101,6 +104,17 @@ pub struct OpenSession {
     pub agent: String,
 }
 
+/// What a user was asked by mail, as it is kept: enough to know the answer, not enough to give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// The SHA-256 of the secret that the answer has to know.
+    pub digest: [u8; 32],
+    /// The address that it went to.
+    pub address: String,
+    /// When it was asked.
+    pub asked: DateTime<Utc>,
+}
+
 /// A durable record that something ended, kept until `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
@@ -148,21 +162,23 @@ pub enum Write {
     CreateUser(Box<User>),
     /// Another state of a user. `Changed` when the version differs, or when a group or permission that is new
     /// to the user is gone; `Taken` when the new name's key is in use.
-    /// The time of the latest log-in stays as it is.
+    /// The time of the latest log-in stays as it is. Drops the challenges whose ground is gone: both by another
+    /// address or a disabled account, the reset also by another password.
     ChangeUser {
         /// The new state.
         user: Box<User>,
         /// The version that it was made from.
         was: u64,
     },
-    /// No such user any more, nor the user's open sessions.
+    /// No such user any more, nor the user's open sessions and challenges.
     DeleteUser {
         /// The user.
         id: UserId,
         /// The version at which the decision was taken.
         was: u64,
     },
-    /// A log-in: records the session and the time. `Changed` unless the user is active and at `generation`.
+    /// A log-in: records the session and the time, and drops an open reset: whoever knows the password needs none.
+    /// `Changed` unless the user is active and at `generation`.
     OpenSession {
         /// The session.
         session: OpenSession,
@@ -182,6 +198,26 @@ pub enum Write {
         user: UserId,
         /// The one that stays.
         keep: Option<SessionId>,
+    },
+    /// The newest challenge of its kind; the one before is dropped. `Changed` unless the user is active and at the
+    /// challenge's address. The version of the user stays as it is: anybody can have a reset asked for.
+    Challenge {
+        /// Who is asked.
+        user: UserId,
+        /// What for.
+        kind: ChallengeKind,
+        /// The challenge.
+        challenge: Challenge,
+    },
+    /// An answer to a challenge, which is dropped. `Spent` unless it is the newest one of its kind: of two answers at
+    /// once, one commit happens.
+    Answer {
+        /// Who was asked.
+        user: UserId,
+        /// What for.
+        kind: ChallengeKind,
+        /// Its [`Challenge::digest`].
+        digest: [u8; 32],
     },
     /// A new group. `Taken` when the name is in use.
     CreateGroup(Group),
@@ -335,6 +371,11 @@ pub trait Store: Send + Sync + 'static {
     fn member(&self, id: UserId) -> Reply<'_, Option<Member>>;
     /// The user under the key of a name.
     fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>>;
+    /// Users under the key of an address ([`crate::user::address_key`]), at most so many: those who have shown that it
+    /// is theirs first, then those who have been there longest.
+    fn users_at<'a>(&'a self, key: &'a str, limit: usize) -> Reply<'a, Vec<User>>;
+    /// The newest challenge of a kind that is open to the user.
+    fn challenge(&self, user: UserId, kind: ChallengeKind) -> Reply<'_, Option<Challenge>>;
     /// Users by the key of their name. The search looks at the name, the address and both person names.
     fn users(&self, slice: Slice) -> Reply<'_, Page<User>>;
     /// Users in an order, of those that a filter wants. A page of a narrow filter may be empty and have a next one.

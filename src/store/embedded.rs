@@ -18,14 +18,17 @@ use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
 use crate::audit::{Event, Filter};
-use crate::claims::{GroupId, UserId};
+use crate::claims::{ChallengeKind, GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
-use crate::store::{Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, UserQuery, Write};
+use crate::store::{
+    Challenge, Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, UserQuery, Write,
+};
 use crate::user::User;
 
 mod database;
 mod draft;
 mod layout;
+mod upgrade;
 
 pub use database::CannotOpen;
 use database::{Database, Expected, open};
@@ -265,6 +268,15 @@ impl Store for Embedded {
             Some(id) => draft.user(UserId::from_bytes(id)),
             None => Ok(None),
         })
+    }
+
+    fn users_at<'a>(&'a self, key: &'a str, limit: usize) -> Reply<'a, Vec<User>> {
+        let key = key.to_owned();
+        self.read(move |draft| draft.users_at(&key, limit))
+    }
+
+    fn challenge(&self, user: UserId, kind: ChallengeKind) -> Reply<'_, Option<Challenge>> {
+        self.read(move |draft| draft.json(&Key::challenge(user, kind)))
     }
 
     fn users(&self, slice: Slice) -> Reply<'_, Page<User>> {

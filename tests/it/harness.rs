@@ -19,12 +19,13 @@ use signet::api::origin::Origins;
 use signet::api::problem::Code;
 use signet::app::{App, Parts};
 use signet::audit;
-use signet::claims::{GroupId, Lifetime, UserId};
+use signet::claims::{ChallengeKind, GroupId, Lifetime, UserId};
 use signet::keys::{self, Keyring};
+use signet::mail::{Links, Post, Route};
 use signet::password::Cost;
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
-use signet::store::{Member, OpenSession, Page, Reply, Slice, State, Store, UserQuery, Write};
+use signet::store::{Challenge, Member, OpenSession, Page, Reply, Slice, State, Store, UserQuery, Write};
 use signet::user::User;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -95,6 +96,10 @@ impl Server {
         }
         let store = Embedded::open(&folder.path().join("data")).unwrap();
         let store = Arc::new(Counting { inner: Arc::new(store), calls: AtomicUsize::new(0) });
+        let links =
+            Links { origin: ORIGIN.to_owned(), reset_page: "/reset".to_owned(), verify_page: "/verify".to_owned() };
+        let sender = "Signet <signet@signet.example>".parse().unwrap();
+        let post = Post::open(&Route::Folder(folder.path().join("mail")), sender, links).unwrap();
         let app = App::open(Parts {
             store: Arc::clone(&store) as _,
             keyring: Keyring::load(&keys).unwrap(),
@@ -105,6 +110,7 @@ impl Server {
             hash_workers: options.hash_workers,
             hash_cost: options.hash_cost,
             audit: options.audit,
+            post: Some(post),
             clock: Arc::new({
                 let clock = Arc::clone(&clock);
                 move || present(&clock)
@@ -457,6 +463,12 @@ impl Store for Counting {
     }
     fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>> {
         self.counted().user_named(key)
+    }
+    fn users_at<'a>(&'a self, key: &'a str, limit: usize) -> Reply<'a, Vec<User>> {
+        self.counted().users_at(key, limit)
+    }
+    fn challenge(&self, user: UserId, kind: ChallengeKind) -> Reply<'_, Option<Challenge>> {
+        self.counted().challenge(user, kind)
     }
     fn users(&self, slice: Slice) -> Reply<'_, Page<User>> {
         self.counted().users(slice)

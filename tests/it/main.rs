@@ -15,6 +15,7 @@ mod keys;
 mod layering;
 mod login;
 mod logout;
+mod mail;
 mod meanwhile;
 mod openapi;
 mod problems;

@@ -10,12 +10,15 @@ use sled::Tree;
 use super::layout::{self, Key, from_json, to_json};
 use super::{failed, merged};
 use crate::audit::{Event, Filter};
-use crate::claims::{SessionId, UserId};
+use crate::claims::{ChallengeKind, SessionId, UserId};
 use crate::rights::{Group, PermissionEntry};
 use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Witness, Write};
 use crate::user::User;
 
+mod challenge;
 mod find;
+
+pub(super) use find::order_keys;
 
 /// Most records that one page of a search looks at before it stops and says where to go on.
 const SEARCH_MAX: usize = 20_000;
@@ -242,17 +245,21 @@ impl<'a> Draft<'a> {
                 let old = self.user_at(user.id, was)?;
                 user.last_login = old.last_login;
                 user.version = was + 1;
+                self.drop_groundless(&old, &user)?;
                 self.store_user(Some(&old), &user)
             }
             Write::DeleteUser { id, was } => {
                 let old = self.user_at(id, was)?;
                 self.unindex(&old);
                 self.remove(Key::user(id));
+                self.drop_challenges(&Key::challenges(id))?;
                 self.close_all(id, None)
             }
             Write::OpenSession { session, generation } => self.open_session(&session, generation),
             Write::CloseSession { user, id } => self.close(Key::session(user, id)),
             Write::CloseSessions { user, keep } => self.close_all(user, keep),
+            Write::Challenge { user, kind, challenge } => self.ask(user, kind, &challenge),
+            Write::Answer { user, kind, digest } => self.answer(user, kind, digest),
             Write::CreateGroup(group) => self.store_group(None, &group),
             Write::ChangeGroup { mut group, was } => {
                 let old: Group = self.json(&Key::group(group.id))?.ok_or(StoreError::Changed)?;
@@ -344,6 +351,7 @@ impl<'a> Draft<'a> {
         self.leave_orders(&user);
         user.last_login = Some(session.created);
         self.enter_orders(&user);
+        self.drop_challenges(&[Key::challenge(user.id, ChallengeKind::Reset)])?;
         self.put(Key::user(user.id), to_json(&user)?);
         let key = Key::session(session.user, session.id);
         self.put(Key::over_at(session.ends, &key), Vec::new());
@@ -395,6 +403,9 @@ impl<'a> Draft<'a> {
             return Err(StoreError::Taken("user"));
         }
         self.put(name, new.id.bytes().to_vec());
+        if let Some(address) = Key::user_at_address(new) {
+            self.put(address, Vec::new());
+        }
         for group in &new.groups {
             self.put(Key::member(*group, new.id), Vec::new());
         }
@@ -428,6 +439,9 @@ impl<'a> Draft<'a> {
 
     fn unindex(&mut self, old: &User) {
         self.remove(Key::user_name(&old.username.key()));
+        if let Some(address) = Key::user_at_address(old) {
+            self.remove(address);
+        }
         for group in &old.groups {
             self.remove(Key::member(*group, old.id));
         }

@@ -27,7 +27,7 @@ pub(super) fn position(order: UserOrder, user: &User) -> Vec<u8> {
 }
 
 /// The keys under which a user stands in the orders that have an index of their own.
-pub(super) fn order_keys(user: &User) -> [Vec<u8>; 2] {
+pub(in crate::store::embedded) fn order_keys(user: &User) -> [Vec<u8>; 2] {
     [UserOrder::DateJoined, UserOrder::LastLogin].map(|order| [prefix(order), position(order, user)].concat())
 }
 
