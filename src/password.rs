@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Fault};
 
+pub mod format;
+
 /// Longest password, in bytes. Checked before anything else is done with one.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 

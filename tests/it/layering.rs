@@ -38,11 +38,18 @@ const API: [&[&str]; 10] = [
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 11] = [
+const FOREIGN: [(&str, &[&str]); 18] = [
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys"]),
     ("pem", &["keys"]),
     ("argon2", &["password"]),
+    ("bcrypt", &["password"]),
+    ("md5", &["password"]),
+    ("pbkdf2", &["password"]),
+    ("scrypt", &["password"]),
+    ("sha1", &["password"]),
+    ("sha2", &["password"]),
+    ("zxcvbn", &["password"]),
     ("sled", &["store/embedded"]),
     ("quick_cache", &["token"]),
     ("rcgen", &["connection"]),

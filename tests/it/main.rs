@@ -16,6 +16,7 @@ mod login;
 mod logout;
 mod meanwhile;
 mod openapi;
+mod passwords;
 mod problems;
 mod readme;
 mod renewal;
