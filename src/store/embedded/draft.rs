@@ -212,9 +212,20 @@ impl<'a> Draft<'a> {
             Write::ChangeUser { mut user, was } => {
                 let old = self.user_at(user.id, was)?;
                 user.last_login = old.last_login;
+                if user.generation == old.generation {
+                    user.password.clone_from(&old.password);
+                }
                 user.version = was + 1;
                 self.store_user(Some(&old), &user)
             }
+            Write::UpgradePassword { user: id, was, now } => match self.user(id)? {
+                Some(mut user) if user.password == was => {
+                    user.password = now;
+                    self.put(Key::user(id), to_json(&user)?);
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
             Write::DeleteUser { id, was } => {
                 let old = self.user_at(id, was)?;
                 self.unindex(&old);
