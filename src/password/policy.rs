@@ -78,6 +78,7 @@ impl Policy {
         if faults.is_empty() { Ok(password) } else { Err(faults) }
     }
 
+    /// Number characters count as digits, with fractions and Roman numerals, which Django lets pass.
     fn faults(&self, field: &str, text: &str, about: &About<'_>) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut add = |code, message: String| faults.push(Fault::new(field, code, message));
