@@ -10,6 +10,7 @@ use crate::app::{App, unavailable};
 use crate::audit::{Action, Client, Event, Target};
 use crate::claims::{GroupId, UserId};
 use crate::error::{Error, Fault};
+use crate::password::policy::About;
 use crate::rights::{Group, Permission, PermissionEntry, group_name};
 use crate::session::{self, Session};
 use crate::store::Write;
@@ -122,8 +123,11 @@ impl<'a> Staff<'a> {
         change: &UserChange,
     ) -> Result<User, Error> {
         let act = async {
-            let email = change.profile.email.as_deref().unwrap_or_default();
-            let mut user = account::new_user(self.app, username, password, email).await?;
+            let Profile { first_name, last_name, email } = &change.profile;
+            let given = [first_name, last_name, email].map(|text| text.as_deref().unwrap_or_default());
+            let [first_name, last_name, email] = given;
+            let about = About { username, first_name, last_name, email };
+            let mut user = account::new_user(self.app, &about, password).await?;
             self.resolve(change).await?;
             self.apply(change, &mut user)?;
             let event = self.event(Action::CreateUser).to(Target::user(user.id, user.username.as_str()));

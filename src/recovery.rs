@@ -10,7 +10,6 @@ use crate::challenge;
 use crate::claims::{ChallengeKind, UserId};
 use crate::error::Error;
 use crate::keys::digest;
-use crate::password;
 use crate::session::Session;
 use crate::store::Write;
 use crate::user::User;
@@ -38,7 +37,7 @@ async fn try_reset_password(app: &App, token: &str, new_password: &str, event: &
     if !user.has_usable_password() {
         return Err(Error::InvalidToken);
     }
-    let new = password::acceptable("new_password", new_password).map_err(|fault| Error::Invalid(vec![fault]))?;
+    let new = app.policy().judge("new_password", new_password, &account::about(&user)).map_err(Error::Invalid)?;
     // One hash, for a token that is good.
     let encoded = app.pool().hash(new).await?;
     let id = user.id;

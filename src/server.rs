@@ -89,6 +89,8 @@ impl Server {
             audience: config.audience,
             life: config.life,
             registration_open: config.registration_open,
+            hash_cost: config.hash_cost,
+            policy: config.policy,
             post: Some(post),
             audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },
             ..Parts::new(Arc::new(store), keyring, Arc::new(now))
@@ -149,7 +151,10 @@ impl Server {
     /// When connections can be accepted no more.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), CannotServe> {
         let reloading = tokio::spawn(reload_on_hangup(self.hangup, self.app.clone(), self.keys));
+        let app = self.app.clone();
+        let calibrating = tokio::spawn(async move { app.calibrate().await });
         let served = serve(self.app, self.acceptor, self.settings, stop).await;
+        calibrating.abort();
         reloading.abort();
         served
     }

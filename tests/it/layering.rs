@@ -60,11 +60,18 @@ const API: [&[&str]; 10] = [
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 14] = [
+const FOREIGN: [(&str, &[&str]); 21] = [
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys"]),
     ("pem", &["keys"]),
     ("argon2", &["password"]),
+    ("bcrypt", &["password"]),
+    ("md5", &["password"]),
+    ("pbkdf2", &["password"]),
+    ("scrypt", &["password"]),
+    ("sha1", &["password"]),
+    ("sha2", &["password"]),
+    ("zxcvbn", &["password"]),
     ("sled", &["store/embedded"]),
     ("quick_cache", &["token"]),
     ("rcgen", &["connection"]),

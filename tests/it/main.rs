@@ -18,6 +18,7 @@ mod logout;
 mod mail;
 mod meanwhile;
 mod openapi;
+mod passwords;
 mod problems;
 mod readme;
 mod renewal;

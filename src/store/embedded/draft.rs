@@ -11,10 +11,11 @@ use super::layout::{self, Key, from_json, to_json};
 use super::{failed, merged};
 use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, SessionId, UserId};
-use crate::rights::{Group, PermissionEntry};
+use crate::rights::Group;
 use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Witness, Write};
 use crate::user::User;
 
+mod catalogue;
 mod challenge;
 mod find;
 
@@ -244,10 +245,21 @@ impl<'a> Draft<'a> {
             Write::ChangeUser { mut user, was } => {
                 let old = self.user_at(user.id, was)?;
                 user.last_login = old.last_login;
+                if user.generation == old.generation {
+                    user.password.clone_from(&old.password);
+                }
                 user.version = was + 1;
                 self.drop_groundless(&old, &user)?;
                 self.store_user(Some(&old), &user)
             }
+            Write::UpgradePassword { user: id, was, now } => match self.user(id)? {
+                Some(mut user) if user.password == was => {
+                    user.password = now;
+                    self.put(Key::user(id), to_json(&user)?);
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
             Write::DeleteUser { id, was } => {
                 let old = self.user_at(id, was)?;
                 self.unindex(&old);
@@ -261,63 +273,12 @@ impl<'a> Draft<'a> {
             Write::Challenge { user, kind, challenge } => self.ask(user, kind, &challenge),
             Write::Answer { user, kind, digest } => self.answer(user, kind, digest),
             Write::CreateGroup(group) => self.store_group(None, &group),
-            Write::ChangeGroup { mut group, was } => {
-                let old: Group = self.json(&Key::group(group.id))?.ok_or(StoreError::Changed)?;
-                at_version(old.version, was)?;
-                group.version = was + 1;
-                self.store_group(Some(&old), &group)
-            }
-            Write::DeleteGroup { id, was } => {
-                let old: Group = self.json(&Key::group(id))?.ok_or(StoreError::Changed)?;
-                at_version(old.version, was)?;
-                if !self.scan(&Key::members(id))?.is_empty() {
-                    return Err(StoreError::Changed);
-                }
-                self.remove(Key::group_name(&old.name));
-                self.remove(Key::group(id));
-                Ok(())
-            }
-            Write::CreatePermission(permission) => {
-                let key = Key::permission(permission.name.as_str());
-                if self.get(&key)?.is_some() {
-                    return Err(StoreError::Taken("permission"));
-                }
-                self.put(key, to_json(&permission)?);
-                Ok(())
-            }
-            Write::ChangePermission { mut permission, was } => {
-                let key = Key::permission(permission.name.as_str());
-                let old: PermissionEntry = self.json(&key)?.ok_or(StoreError::Changed)?;
-                at_version(old.version, was)?;
-                permission.version = was + 1;
-                self.put(key, to_json(&permission)?);
-                Ok(())
-            }
-            Write::DeletePermission { name, was } => {
-                let key = Key::permission(name.as_str());
-                let old: PermissionEntry = self.json(&key)?.ok_or(StoreError::Changed)?;
-                at_version(old.version, was)?;
-                let groups: Vec<Group> = self.all(&Key::groups())?;
-                let in_use = groups.iter().any(|group| group.permissions.contains(&name));
-                if in_use || !self.scan(&Key::holders(&name))?.is_empty() {
-                    return Err(StoreError::Changed);
-                }
-                self.remove(key);
-                Ok(())
-            }
-            Write::Revoke(revocation) => {
-                let key = Key::revocation(&revocation);
-                let old = self.get(&key)?.map(|value| layout::revocation(&key, &value)).transpose()?;
-                let new = merged(old, revocation);
-                if let Some(until) = old.and_then(|old| old.until()) {
-                    self.remove(Key::over_at(until, &key));
-                }
-                if let Some(until) = new.until() {
-                    self.put(Key::over_at(until, &key), Vec::new());
-                }
-                self.put(key, layout::revocation_value(&new));
-                Ok(())
-            }
+            Write::ChangeGroup { group, was } => self.change_group(group, was),
+            Write::DeleteGroup { id, was } => self.delete_group(id, was),
+            Write::CreatePermission(permission) => self.create_permission(&permission),
+            Write::ChangePermission { permission, was } => self.change_permission(permission, was),
+            Write::DeletePermission { name, was } => self.delete_permission(&name, was),
+            Write::Revoke(revocation) => self.revoke(revocation),
             Write::Forget(now) => self.forget(now),
             Write::Record(event) => {
                 self.put(Key::event(&event), to_json(&event)?);
@@ -325,6 +286,20 @@ impl<'a> Draft<'a> {
             }
             Write::ForgetEvents(before) => self.forget_events(before),
         }
+    }
+
+    fn revoke(&mut self, revocation: Revocation) -> Outcome<()> {
+        let key = Key::revocation(&revocation);
+        let old = self.get(&key)?.map(|value| layout::revocation(&key, &value)).transpose()?;
+        let new = merged(old, revocation);
+        if let Some(until) = old.and_then(|old| old.until()) {
+            self.remove(Key::over_at(until, &key));
+        }
+        if let Some(until) = new.until() {
+            self.put(Key::over_at(until, &key), Vec::new());
+        }
+        self.put(key, layout::revocation_value(&new));
+        Ok(())
     }
 
     fn in_name_of(&self, witness: &Witness) -> Outcome<()> {
@@ -450,30 +425,6 @@ impl<'a> Draft<'a> {
         }
         self.remove(Key::superuser(old.id));
         self.leave_orders(old);
-    }
-
-    fn store_group(&mut self, old: Option<&Group>, new: &Group) -> Outcome<()> {
-        for permission in &new.permissions {
-            self.must_be_there(&Key::permission(permission.as_str()))?;
-        }
-        if let Some(old) = old {
-            let prefix = Key::members(new.id);
-            let changed = |member: &Vec<u8>| {
-                let user = [b"u/", &member[prefix.len()..]].concat();
-                self.changes.contains_key(&user)
-            };
-            if old.name != new.name && !self.scan(&prefix)?.keys().all(changed) {
-                return Err(StoreError::Changed);
-            }
-            self.remove(Key::group_name(&old.name));
-        }
-        let name = Key::group_name(&new.name);
-        if self.get(&name)?.is_some() {
-            return Err(StoreError::Taken("group"));
-        }
-        self.put(name, new.id.bytes().to_vec());
-        self.put(Key::group(new.id), to_json(new)?);
-        Ok(())
     }
 
     fn forget_events(&mut self, before: DateTime<Utc>) -> Outcome<()> {
