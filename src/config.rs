@@ -10,8 +10,8 @@ use clap::Args;
 
 use crate::account::ADMIN;
 use crate::claims::{LIFE_MAX, Lifetime};
-use crate::password::policy::LENGTH_MIN;
-use crate::password::{Cost, PASSWORD_BYTES_MAX, Policy};
+use crate::password::policy::{LENGTH_MAX, LENGTH_MIN};
+use crate::password::{Cost, Policy};
 
 /// The flags of `serve`, as they were given. Each is also a variable.
 #[derive(Debug, Clone, Args)]
@@ -196,7 +196,7 @@ impl Flags {
             return Err(bad("data", "the same folder as --keys", "name two folders"));
         }
         let policy = Policy {
-            length: number("password-length", &self.password_length, LENGTH_MIN..=PASSWORD_BYTES_MAX / 8)?,
+            length: number("password-length", &self.password_length, LENGTH_MIN..=LENGTH_MAX)?,
             score: number("password-score", &self.password_score, 0..=4)?,
         };
         let hash_cost = self.hash_cost()?;

@@ -315,7 +315,9 @@ where
 {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digest = D::new();
-    parts.iter().for_each(|part| digest.update(part));
+    for part in parts {
+        digest.update(part);
+    }
     let sum = digest.finalize();
     sum.as_ref().iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).collect()
 }
