@@ -7,13 +7,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use clap::Args;
+use clap::{Args, FromArgMatches as _};
 
 use crate::account::ADMIN;
 use crate::claims::{LIFE_MAX, Lifetime};
 use crate::mail::{NotARoute, Route, Sender};
-use crate::password::policy::LENGTH_MIN;
-use crate::password::{Cost, PASSWORD_BYTES_MAX, Policy};
+use crate::password::policy::{LENGTH_MAX, LENGTH_MIN};
+use crate::password::{Cost, Policy};
 
 /// The flags of `serve`, as they were given. Each is also a variable.
 #[derive(Debug, Clone, Args)]
@@ -191,6 +191,15 @@ fn bad(flag: &str, what: impl fmt::Display, mend: impl fmt::Display) -> BadConfi
     BadConfig(format!("--{flag} (SIGNET_{variable}): {what}; {mend}"))
 }
 
+impl Default for Flags {
+    /// What no flags and the variables of the environment say.
+    fn default() -> Self {
+        let command = Self::augment_args(clap::Command::new("signet"));
+        let matches = command.get_matches_from(["signet"]);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
 impl Flags {
     /// The configuration that the flags ask for. Nothing is made or changed.
     ///
@@ -238,7 +247,7 @@ impl Flags {
             return Err(bad("data", "the same folder as --keys", "name two folders"));
         }
         let policy = Policy {
-            length: number("password-length", &self.password_length, LENGTH_MIN..=PASSWORD_BYTES_MAX / 8)?,
+            length: number("password-length", &self.password_length, LENGTH_MIN..=LENGTH_MAX)?,
             score: number("password-score", &self.password_score, 0..=4)?,
         };
         let hash_cost = self.hash_cost()?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::json;
-use signet::password::format::recognise;
+use signet::password::format::{Format, recognise};
 use signet::password::{Cost, Password, Policy, Pool, Verdict};
 use signet::store::Write;
 use signet::user::User;
@@ -38,7 +38,7 @@ const VECTORS: &[(&str, &str)] = &[
 #[test]
 fn every_format_of_django_is_told_by_its_name() {
     for (name, encoded) in VECTORS {
-        assert_eq!(recognise(encoded).map(|format| format.name()), Ok(*name), "{encoded}");
+        assert_eq!(recognise(encoded).map(Format::name), Ok(*name), "{encoded}");
     }
     let sum = "bca5f936ca3f0335140c8f884f50d668";
     for (name, encoded) in [
@@ -49,7 +49,7 @@ fn every_format_of_django_is_told_by_its_name() {
         ("unusable", "!Xy".to_owned()),
         ("unusable", String::new()),
     ] {
-        assert_eq!(recognise(&encoded).map(|format| format.name()), Ok(name), "{encoded}");
+        assert_eq!(recognise(&encoded).map(Format::name), Ok(name), "{encoded}");
     }
 }
 
@@ -80,7 +80,7 @@ fn what_is_not_recognised_is_told_in_words_that_do_not_quote_it() {
         ("256 MiB", VECTORS[9].1.replace("$16$", "$1048576$")),
         ("256 MiB", VECTORS[9].1.replace("$8$1$", "$8$4294967296$")),
     ] {
-        let why = recognise(&encoded).map(|format| format.name()).unwrap_err().to_string();
+        let why = recognise(&encoded).map(Format::name).unwrap_err().to_string();
         assert!(why.contains(words), "{encoded}: {why}");
         assert!(!why.contains("c2Fsd") && !why.contains("skwD") && !why.contains("salt"), "{why}");
     }
@@ -415,7 +415,7 @@ async fn take_the_same_time(server: &Server, cases: &[(&str, &str)]) {
     let mut seen = Vec::new();
     for _ in 0..8 {
         let (one_hash, found) = medians(server, cases, samples).await;
-        let gap = *found.iter().max().unwrap() - *found.iter().min().unwrap();
+        let gap = found.iter().max().unwrap().abs_diff(*found.iter().min().unwrap());
         let fine = gap <= one_hash / share && found.iter().all(|median| *median >= one_hash * 9 / 10);
         seen.push((one_hash, gap, found));
         if fine {

@@ -252,14 +252,7 @@ impl<'a> Draft<'a> {
                 self.drop_groundless(&old, &user)?;
                 self.store_user(Some(&old), &user)
             }
-            Write::UpgradePassword { user: id, was, now } => match self.user(id)? {
-                Some(mut user) if user.password == was => {
-                    user.password = now;
-                    self.put(Key::user(id), to_json(&user)?);
-                    Ok(())
-                }
-                _ => Ok(()),
-            },
+            Write::UpgradePassword { user, was, now } => self.upgrade_password(user, &was, now),
             Write::DeleteUser { id, was } => {
                 let old = self.user_at(id, was)?;
                 self.unindex(&old);
@@ -299,6 +292,14 @@ impl<'a> Draft<'a> {
             self.put(Key::over_at(until, &key), Vec::new());
         }
         self.put(key, layout::revocation_value(&new));
+        Ok(())
+    }
+
+    fn upgrade_password(&mut self, id: UserId, was: &str, now: String) -> Outcome<()> {
+        if let Some(mut user) = self.user(id)?.filter(|user| user.password == was) {
+            user.password = now;
+            self.put(Key::user(id), to_json(&user)?);
+        }
         Ok(())
     }
 
