@@ -92,7 +92,7 @@ describe("the pages that links in mails lead to", () => {
     await tidy(page, "reset");
     await page.keyboard.type("short");
     await page.keyboard.press("Enter");
-    await page.getByText("a password has at least 8 characters").waitFor();
+    await page.getByText("A password has at least 8 characters").waitFor();
     assert.equal(await page.locator("#new_password").getAttribute("aria-invalid"), "true");
     await tidy(page, "reset-refused");
     await page.keyboard.press("ControlOrMeta+A");
