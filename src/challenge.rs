@@ -8,7 +8,6 @@ use crate::app::{App, unavailable};
 use crate::claims::{ChallengeKind, TokenId, UserId};
 use crate::error::Error;
 use crate::keys::digest;
-use crate::mail::Post;
 use crate::store::{Challenge, Write};
 use crate::user::{self, User};
 
@@ -86,10 +85,6 @@ async fn ask(app: &App, user: &User, kind: ChallengeKind) -> Result<(), Error> {
         done => done?,
     }
     let token = app.tokens().mint_challenge(kind, user.id, secret, now)?;
-    deliver(post, user, kind, &token, now).await;
+    post.deliver(&letter::write(post.links(), user, kind, &token, now)).await;
     Ok(())
-}
-
-async fn deliver(post: &Post, user: &User, kind: ChallengeKind, token: &str, now: chrono::DateTime<chrono::Utc>) {
-    post.deliver(&letter::write(post.links(), user, kind, token, now)).await;
 }
