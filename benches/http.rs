@@ -90,6 +90,8 @@ fn serve_session() {
         admin_password: Some(Secret(PASSWORD.to_owned())),
         registration_open: true,
         tls: Tls::Off,
+        proxies: signet::api::proxies::Proxies::default(),
+        throttle: true,
         audit_keep: chrono::TimeDelta::days(90),
         audit_stdout: false,
         log: Log::Text,

@@ -27,6 +27,7 @@ pub mod machine;
 pub mod origin;
 pub mod permissions;
 pub mod problem;
+pub mod proxies;
 pub mod rights;
 pub mod session;
 pub mod sessions;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 
+use crate::api::proxies::Proxies;
 use crate::claims::{LIFE_MAX, Lifetime};
 
 /// The flags of `serve`, as they were given. Each is also a variable.
@@ -51,6 +52,12 @@ pub struct Flags {
     /// The certificate's private key in PEM, for --tls files
     #[arg(long, env = "SIGNET_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// A proxy in front whose X-Forwarded-For is believed, as an address or a network such as 10.0.0.0/8; repeatable, or separated by commas
+    #[arg(long = "trusted-proxy", env = "SIGNET_TRUSTED_PROXY", value_delimiter = ',', value_name = "NETWORK")]
+    pub trusted_proxies: Vec<String>,
+    /// Whether whoever tries too often to log in or register has to wait: on or off
+    #[arg(long, env = "SIGNET_THROTTLE", default_value = "on", value_name = "on|off")]
+    pub throttle: String,
     /// How long the audit log is kept
     #[arg(long, env = "SIGNET_AUDIT_KEEP", default_value = "90d", value_name = "TIME")]
     pub audit_keep: String,
@@ -120,6 +127,10 @@ pub struct Config {
     pub registration_open: bool,
     /// How connections are encrypted.
     pub tls: Tls,
+    /// The proxies whose word on the client's address counts.
+    pub proxies: Proxies,
+    /// Whether whoever tries too often has to wait.
+    pub throttle: bool,
     /// How long the audit log is kept.
     pub audit_keep: TimeDelta,
     /// Whether events are written to standard output too.
@@ -178,6 +189,10 @@ impl Flags {
             (1, ..) => Tls::Dev,
             _ => Tls::Off,
         };
+        let throttle = choose("throttle", &self.throttle, &["off", "on"])? == 1;
+        let proxies = Proxies::parse(&self.trusted_proxies).map_err(|what| {
+            bad("trusted-proxy", what, "give an address or a network, such as 127.0.0.1 or 10.0.0.0/8")
+        })?;
         folder("data", &self.data)?;
         folder("keys", &self.keys)?;
         if self.data == self.keys {
@@ -195,6 +210,8 @@ impl Flags {
             admin_password,
             registration_open,
             tls,
+            proxies,
+            throttle,
             audit_keep,
             audit_stdout: self.audit_stdout,
             log,

@@ -28,15 +28,18 @@ pub enum Kind {
     Session,
     /// A signed preference cookie.
     Cookie,
+    /// A device that somebody has logged in from.
+    Device,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Session, Self::Cookie];
+    const ALL: [Self; 3] = [Self::Session, Self::Cookie, Self::Device];
 
     const fn typ(self) -> &'static str {
         match self {
             Self::Session => "session+jwt",
             Self::Cookie => "cookie+jwt",
+            Self::Device => "device+jwt",
         }
     }
 }

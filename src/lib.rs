@@ -11,7 +11,7 @@
 //! | 5 | [`administration`] | what staff does |
 //! | 4 | [`account`], [`session`] | a user's own account; the life of a session |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
-//! | 2 | [`revocation`], [`token`], [`password`], [`store`] | what ended; signed text; hashes; what is kept |
+//! | 2 | [`revocation`], [`throttle`], [`token`], [`password`], [`store`] | what ended; who tried too often; signed text; hashes; what is kept |
 //! | 1 | [`user`], [`rights`], [`audit`], [`keys`] | names, permissions, what was done, the keyring |
 //! | 0 | [`claims`], [`error`] | what a token says; what can go wrong |
 //!
@@ -38,5 +38,6 @@ pub mod rights;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod throttle;
 pub mod token;
 pub mod user;

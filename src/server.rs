@@ -71,6 +71,7 @@ impl Server {
             audience: config.audience,
             life: config.life,
             registration_open: config.registration_open,
+            throttle: config.throttle,
             audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },
             ..Parts::new(Arc::new(store), keyring, Arc::new(now))
         };
@@ -98,7 +99,7 @@ impl Server {
             acceptor,
             address,
             base,
-            settings: Settings { origins: Origins::new(origins), https_only },
+            settings: Settings { origins: Origins::new(origins), https_only, proxies: config.proxies },
             keys: config.keys,
             hangup,
             admin_password,
@@ -146,10 +147,13 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), CannotServe> {
     let tending = tokio::spawn(app.clone().tend());
-    let endpoint = crate::api::routes().with(Front::new(app, settings));
+    let endpoint = crate::api::routes().with(Front::new(app.clone(), settings));
     let server = poem::Server::new_with_acceptor(acceptor);
     let served = server.run_with_graceful_shutdown(endpoint, stop, Some(DRAIN)).await;
     tending.abort();
+    if let Err(why) = app.settle().await {
+        tracing::warn!(%why, "the latest counters of attempts could not be kept");
+    }
     served.map_err(cannot)
 }
 

@@ -12,6 +12,7 @@ use poem::{Endpoint, IntoResponse as _, Middleware, Request, Response};
 use crate::api::cookie;
 use crate::api::origin::Origins;
 use crate::api::problem::{self, Code, Problem};
+use crate::api::proxies::Proxies;
 use crate::api::visit::{Outcome, Visit};
 use crate::app::App;
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub origins: Origins,
     /// Whether browsers are told to come by https only (RFC 6797), for a year, subdomains included.
     pub https_only: bool,
+    /// The proxies that are believed when they say whose request it is.
+    pub proxies: Proxies,
 }
 
 /// The middleware. See the module.
@@ -58,7 +61,7 @@ impl<E: Endpoint> Endpoint for Behind<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let visit = Visit::new(self.app.clone());
+        let visit = Visit::new(self.app.clone(), self.settings.proxies.clone());
         let mut response = match self.refuse(&request) {
             Some(problem) => problem.into_response(),
             None => self.pass(request, visit.clone()).await,
@@ -133,11 +136,12 @@ fn respoken(response: Response) -> Response {
 /// Only a success gives out a session's cookie, and only when the session was not ended meanwhile: an answer in
 /// flight must never take the place of a newer log-in or bring back what was ended.
 fn cookies(app: &App, outcome: Outcome, status: StatusCode) -> Result<Option<Vec<HeaderValue>>, Error> {
-    let Outcome { session, clear, mut cookies, .. } = outcome;
+    let Outcome { session, clear, cookies: others, .. } = outcome;
     let touched = session.is_some() || clear;
     if !status.is_success() {
         return Ok(touched.then(Vec::new));
     }
+    let mut cookies = Vec::new();
     if clear {
         cookies.push(cookie::clear_session()?);
     }
@@ -147,6 +151,7 @@ fn cookies(app: &App, outcome: Outcome, status: StatusCode) -> Result<Option<Vec
     {
         cookies.push(cookie::set_session(token, claims, app.now())?);
     }
+    cookies.extend(others);
     Ok((touched || !cookies.is_empty()).then_some(cookies))
 }
 

@@ -9,6 +9,7 @@ use poem::Request;
 use poem::http::HeaderValue;
 
 use crate::api::cookie;
+use crate::api::proxies::Proxies;
 use crate::app::App;
 use crate::error::Error;
 use crate::session::{self, Session};
@@ -22,6 +23,8 @@ pub struct Visit(Arc<Record>);
 
 struct Record {
     app: App,
+    /// Whose word on the client's address counts.
+    proxies: Proxies,
     /// The session that the request's cookie is of.
     found: OnceLock<Session>,
     /// The same, when it was others when the body had arrived.
@@ -43,15 +46,19 @@ pub(crate) struct Outcome {
 }
 
 impl Visit {
-    pub(crate) fn new(app: App) -> Self {
+    pub(crate) fn new(app: App, proxies: Proxies) -> Self {
         let (found, found_again) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Record { app, found, found_again, outcome: Mutex::default() }))
+        Self(Arc::new(Record { app, proxies, found, found_again, outcome: Mutex::default() }))
     }
 
     /// Signet.
     #[must_use]
     pub fn app(&self) -> &App {
         &self.0.app
+    }
+
+    pub(crate) fn proxies(&self) -> &Proxies {
+        &self.0.proxies
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Outcome) -> T) -> T {

@@ -17,6 +17,7 @@ use signet::account;
 use signet::api::front::Settings;
 use signet::api::origin::Origins;
 use signet::api::problem::Code;
+use signet::api::proxies::Proxies;
 use signet::app::{App, Parts};
 use signet::audit;
 use signet::claims::{GroupId, Lifetime, UserId};
@@ -47,6 +48,9 @@ pub(crate) struct Options {
     pub(crate) issuer: String,
     pub(crate) audience: String,
     pub(crate) audit: audit::Log,
+    /// Off unless a test is about it: the others log in as often as they like, from one address.
+    pub(crate) throttle: bool,
+    pub(crate) proxies: Proxies,
     /// A folder with `data` and `keys`, to go on from; a new one without.
     pub(crate) folder: Option<TempDir>,
 }
@@ -61,6 +65,8 @@ impl Default for Options {
             issuer: "signet".to_owned(),
             audience: "signet".to_owned(),
             audit: audit::Log::default(),
+            throttle: false,
+            proxies: Proxies::default(),
             folder: None,
         }
     }
@@ -103,6 +109,7 @@ impl Server {
             hash_workers: options.hash_workers,
             hash_cost: options.hash_cost,
             audit: options.audit,
+            throttle: options.throttle,
             clock: Arc::new({
                 let clock = Arc::clone(&clock);
                 move || present(&clock)
@@ -114,7 +121,8 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let acceptor = TcpAcceptor::from_tokio(listener).unwrap().boxed();
-        let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: false };
+        let settings =
+            Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: false, proxies: options.proxies };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = signet::server::serve(app.clone(), acceptor, settings, async {
             stopped.await.ok();
@@ -407,7 +415,9 @@ impl Answer {
         match self.status {
             StatusCode::UNAUTHORIZED => assert!(self.header("www-authenticate").is_some(), "{context}"),
             StatusCode::METHOD_NOT_ALLOWED => assert!(self.header("allow").is_some(), "{context}"),
-            StatusCode::SERVICE_UNAVAILABLE => assert!(self.header("retry-after").is_some(), "{context}"),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                assert!(self.header("retry-after").is_some(), "{context}");
+            }
             _ => {}
         }
     }
@@ -433,8 +443,9 @@ impl Counting {
 
 impl Store for Counting {
     fn commit(&self, writes: Vec<Write>) -> Reply<'_, ()> {
-        // Forgetting is the work of the task that tends memory, never of a request.
-        let tending = writes.iter().all(|write| matches!(write, Write::Forget(_) | Write::ForgetEvents(_)));
+        // Forgetting and keeping counters is the work of the task that tends memory, never of a request.
+        let tending =
+            writes.iter().all(|write| matches!(write, Write::Forget(_) | Write::ForgetEvents(_) | Write::Count(_)));
         if tending { self.inner.commit(writes) } else { self.counted().commit(writes) }
     }
     fn find_users(&self, query: UserQuery) -> Reply<'_, Page<User>> {
@@ -524,7 +535,8 @@ pub(crate) async fn embed(app: &App, routes: impl poem::IntoEndpoint<Endpoint: '
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let acceptor = TcpAcceptor::from_tokio(listener).unwrap();
-    let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: true };
+    let settings =
+        Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: true, proxies: Proxies::default() };
     let front = signet::api::front::Front::new(app.clone(), settings);
     let endpoint = poem::EndpointExt::with(routes.into_endpoint(), front);
     tokio::spawn(async { poem::Server::new_with_acceptor(acceptor).run(endpoint).await.unwrap() });

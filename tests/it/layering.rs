@@ -16,12 +16,12 @@ const FLOORS: [&[&str]; 11] = [
     &["account"],
     &["session"],
     &["app"],
-    &["revocation", "token", "password", "store", "user", "rights", "audit", "keys", "claims", "error"],
+    &["revocation", "throttle", "token", "password", "store", "user", "rights", "audit", "keys", "claims", "error"],
 ];
 
 /// The ground floor has an order of its own.
 const GROUND: [&[&str]; 6] = [
-    &["revocation"],
+    &["revocation", "throttle"],
     &["token", "store"],
     &["user"],
     &["rights", "audit", "keys"],
@@ -40,13 +40,14 @@ const API: [&[&str]; 10] = [
     &["caller"],
     &["visit"],
     &["problem"],
-    &["cookie", "origin"],
+    &["cookie", "origin", "proxies"],
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 11] = [
+const FOREIGN: [(&str, &[&str]); 12] = [
     ("jsonwebtoken", &["keys"]),
-    ("aws_lc_rs", &["keys"]),
+    ("aws_lc_rs", &["keys", "throttle"]),
+    ("ipnet", &["api/proxies"]),
     ("pem", &["keys"]),
     ("argon2", &["password"]),
     ("sled", &["store/embedded"]),

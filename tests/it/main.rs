@@ -24,6 +24,7 @@ mod revocation;
 mod rights;
 mod session;
 mod store;
+mod throttle;
 mod tokens;
 mod users;
 mod wire;
