@@ -78,7 +78,7 @@ fn tell(address: SocketAddr) {
 fn serve_session() {
     stay_on(0);
     let folder = tempfile::TempDir::new().unwrap();
-        let password = folder.path().join("password");
+    let password = folder.path().join("password");
     std::fs::write(&password, PASSWORD).unwrap();
     let config = {
         let flags = Flags {

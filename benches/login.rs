@@ -61,7 +61,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn serve(dear: bool) {
     let folder = tempfile::TempDir::new().unwrap();
-        let password = folder.path().join("password");
+    let password = folder.path().join("password");
     std::fs::write(&password, PASSWORD).unwrap();
     let config = || {
         let flags = Flags {

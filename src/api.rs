@@ -28,6 +28,7 @@ pub mod origin;
 pub mod pages;
 pub mod permissions;
 pub mod problem;
+pub mod proxies;
 pub mod recovery;
 pub mod rights;
 pub mod session;

@@ -9,6 +9,7 @@ use crate::claims::{ChallengeKind, TokenId, UserId};
 use crate::error::Error;
 use crate::keys::digest;
 use crate::store::{Challenge, Write};
+use crate::throttle::Subject;
 use crate::user::{self, User};
 
 mod letter;
@@ -30,6 +31,11 @@ pub fn ask_reset(app: &App, address: &str) -> Result<(), Error> {
         return Err(Error::invalid("email", "email", "name the address of the account"));
     }
     let key = user::address_key(&address);
+    // Told to nobody: whether a mail is sent is nobody's business but the mailbox's.
+    if app.admit(&[Subject::ResetOf(&key)]).is_err() {
+        tracing::info!("no mail: this mailbox was asked for too often");
+        return Ok(());
+    }
     errand(app, move |app| async move { ask_reset_at(&app, &key).await });
     Ok(())
 }

@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use clap::{Args, FromArgMatches as _};
 
 use crate::account::ADMIN;
+use crate::api::proxies::Proxies;
 use crate::claims::{LIFE_MAX, Lifetime};
 use crate::mail::{NotARoute, Route, Sender};
 use crate::password::policy::{LENGTH_MAX, LENGTH_MIN};
@@ -75,6 +76,12 @@ pub struct Flags {
     /// The page to log in at, for browsers that a proxy asks about: a path such as /login, or a URL of one of the origins
     #[arg(long, env = "SIGNET_LOGIN_URL", value_name = "URL")]
     pub login_url: Option<String>,
+    /// A proxy in front whose X-Forwarded-For is believed, as an address or a network such as 10.0.0.0/8; repeatable, or separated by commas
+    #[arg(long = "trusted-proxy", env = "SIGNET_TRUSTED_PROXY", value_delimiter = ',', value_name = "NETWORK")]
+    pub trusted_proxies: Vec<String>,
+    /// Whether whoever tries too often to log in or register has to wait: on or off
+    #[arg(long, env = "SIGNET_THROTTLE", default_value = "on", value_name = "on|off")]
+    pub throttle: String,
     /// How long the audit log is kept
     #[arg(long, env = "SIGNET_AUDIT_KEEP", default_value = "90d", value_name = "TIME")]
     pub audit_keep: String,
@@ -165,6 +172,10 @@ pub struct Config {
     pub tls: Tls,
     /// The page to log in at.
     pub login_url: Option<String>,
+    /// The proxies whose word on the client's address counts.
+    pub proxies: Proxies,
+    /// Whether whoever tries too often has to wait.
+    pub throttle: bool,
     /// How long the audit log is kept.
     pub audit_keep: TimeDelta,
     /// Whether events are written to standard output too.
@@ -241,6 +252,10 @@ impl Flags {
             (1, ..) => Tls::Dev,
             _ => Tls::Off,
         };
+        let throttle = choose("throttle", &self.throttle, &["off", "on"])? == 1;
+        let proxies = Proxies::parse(&self.trusted_proxies).map_err(|what| {
+            bad("trusted-proxy", what, "give an address or a network, such as 127.0.0.1 or 10.0.0.0/8")
+        })?;
         folder("data", &self.data)?;
         folder("keys", &self.keys)?;
         if self.data == self.keys {
@@ -277,6 +292,8 @@ impl Flags {
             hash_cost,
             tls,
             login_url,
+            proxies,
+            throttle,
             audit_keep,
             audit_stdout: self.audit_stdout,
             mail,

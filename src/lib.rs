@@ -12,8 +12,8 @@
 //! | 4 | [`recovery`], [`account`], [`session`] | a password or an address proven by mail; a user's own account; the life of a session |
 //! | 4 | [`challenge`] | what is asked by mail |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
-//! | 2 | [`revocation`], [`token`], [`password`], [`store`] | what ended; signed text; hashes; what is kept |
 //! | 2 | [`mail`] | where mails go |
+//! | 2 | [`revocation`], [`throttle`], [`token`], [`password`], [`store`] | what ended; who tried too often; signed text; hashes; what is kept |
 //! | 1 | [`user`], [`rights`], [`audit`], [`keys`] | names, permissions, what was done, the keyring |
 //! | 0 | [`claims`], [`error`] | what a token says; what can go wrong |
 //!
@@ -43,5 +43,6 @@ pub mod rights;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod throttle;
 pub mod token;
 pub mod user;

@@ -19,8 +19,10 @@ use crate::store::{Member, Slice, Witness};
 use crate::token::{Successor, Verified};
 use crate::user::User;
 
+mod device;
 mod entry;
 
+pub use device::{Attempt, remember};
 pub use entry::{devices, end, end_one, enter, log_in, log_out};
 
 /// Bytes that the whole `Set-Cookie` line may take: what every browser keeps (RFC 6265, section 6.1).

@@ -346,7 +346,10 @@ impl Store for Embedded {
     }
 
     fn state(&self) -> Reply<'_, State> {
-        self.read(|draft| Ok(State { revocations: draft.revocations()?, groups: draft.all(&Key::groups())? }))
+        self.read(|draft| {
+            let groups = draft.all(&Key::groups())?;
+            Ok(State { revocations: draft.revocations()?, groups, tallies: draft.tallies()? })
+        })
     }
 
     fn longest_life(&self, seconds: u32) -> Reply<'_, u32> {

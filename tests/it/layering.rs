@@ -18,14 +18,27 @@ const FLOORS: [&[&str]; 13] = [
     &["session"],
     &["challenge"],
     &["app"],
-    &["revocation", "token", "password", "store", "mail", "user", "rights", "audit", "keys", "claims", "error"],
+    &[
+        "revocation",
+        "throttle",
+        "token",
+        "password",
+        "store",
+        "mail",
+        "user",
+        "rights",
+        "audit",
+        "keys",
+        "claims",
+        "error",
+    ],
 ];
 
 const GROUND_FLOOR: usize = FLOORS.len() - 1;
 
 /// The ground floor has an order of its own.
 const GROUND: [&[&str]; 6] = [
-    &["revocation"],
+    &["revocation", "throttle"],
     &["token", "store", "mail"],
     &["user"],
     &["rights", "audit", "keys"],
@@ -56,13 +69,14 @@ const API: [&[&str]; 10] = [
     &["caller"],
     &["visit"],
     &["problem"],
-    &["cookie", "origin"],
+    &["cookie", "origin", "proxies"],
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 21] = [
+const FOREIGN: [(&str, &[&str]); 22] = [
     ("jsonwebtoken", &["keys"]),
-    ("aws_lc_rs", &["keys"]),
+    ("aws_lc_rs", &["keys", "throttle"]),
+    ("ipnet", &["api/proxies"]),
     ("pem", &["keys"]),
     ("argon2", &["password"]),
     ("bcrypt", &["password"]),

@@ -26,6 +26,7 @@ mod revocation;
 mod rights;
 mod session;
 mod store;
+mod throttle;
 mod tokens;
 mod users;
 mod verify;

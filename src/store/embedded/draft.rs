@@ -12,7 +12,7 @@ use super::{failed, merged};
 use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, SessionId, UserId};
 use crate::rights::Group;
-use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Witness, Write};
+use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Tally, Witness, Write};
 use crate::user::User;
 
 mod catalogue;
@@ -151,6 +151,15 @@ impl<'a> Draft<'a> {
         entries.map(parse).collect()
     }
 
+    pub(super) fn tallies(&self) -> Outcome<Vec<Tally>> {
+        let entries = self.tree.scan_prefix(Key::tallies());
+        let parse = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, value) = entry.map_err(|e| failed(&e))?;
+            layout::tally(&key, &value)
+        };
+        entries.map(parse).collect()
+    }
+
     /// How many active superusers there are, and how many of them may enter administration.
     fn superusers(&self) -> Outcome<(usize, usize)> {
         let all = self.scan(&Key::superusers())?;
@@ -272,6 +281,7 @@ impl<'a> Draft<'a> {
             Write::ChangePermission { permission, was } => self.change_permission(permission, was),
             Write::DeletePermission { name, was } => self.delete_permission(&name, was),
             Write::Revoke(revocation) => self.revoke(revocation),
+            Write::Count(tallies) => tallies.iter().try_for_each(|tally| self.count(tally)),
             Write::Forget(now) => self.forget(now),
             Write::Record(event) => {
                 self.put(Key::event(&event), to_json(&event)?);
@@ -317,6 +327,20 @@ impl<'a> Draft<'a> {
             Some(version) if version != user.rights_version => Err(StoreError::Outdated),
             _ => Ok(()),
         }
+    }
+
+    fn count(&mut self, tally: &Tally) -> Outcome<()> {
+        let key = Key::tally(tally.key);
+        if let Some(value) = self.get(&key)? {
+            let old = layout::tally(&key, &value)?;
+            if old.until >= tally.until {
+                return Ok(());
+            }
+            self.remove(Key::over_at(old.until, &key));
+        }
+        self.put(Key::over_at(tally.until, &key), Vec::new());
+        self.put(key, layout::tally_value(tally));
+        Ok(())
     }
 
     fn open_session(&mut self, session: &OpenSession, generation: u64) -> Outcome<()> {

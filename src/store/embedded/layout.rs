@@ -5,9 +5,9 @@
 use chrono::{DateTime, Utc};
 
 use crate::audit::Event;
-use crate::claims::{ChallengeKind, GroupId, SessionId, UserId, instant};
+use crate::claims::{ChallengeKind, GroupId, SessionId, UserId, instant, instant_of_millis};
 use crate::rights::Permission;
-use crate::store::{Revocation, StoreError};
+use crate::store::{Revocation, StoreError, Tally};
 use crate::user::{User, address_key};
 
 /// The version of this layout.
@@ -146,6 +146,12 @@ impl Key {
     pub(super) fn events_from(at: DateTime<Utc>) -> Vec<u8> {
         join(&[&Self::events(), &at.timestamp_micros().max(0).to_be_bytes()])
     }
+    pub(super) fn tallies() -> Vec<u8> {
+        b"c/".to_vec()
+    }
+    pub(super) fn tally(key: [u8; 16]) -> Vec<u8> {
+        join(&[&Self::tallies(), &key])
+    }
     pub(super) fn revocations() -> Vec<u8> {
         b"r/".to_vec()
     }
@@ -177,6 +183,18 @@ pub(super) fn to_json<T: serde::Serialize>(record: &T) -> Result<Vec<u8>, StoreE
 /// A record from JSON.
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(record: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(record).map_err(|e| StoreError::Damaged(format!("a record is damaged: {e}")))
+}
+
+/// A counter's value: its end in milliseconds.
+pub(super) fn tally_value(of: &Tally) -> Vec<u8> {
+    of.until.timestamp_millis().to_be_bytes().to_vec()
+}
+
+/// The counter under a key.
+pub(super) fn tally(key: &[u8], value: &[u8]) -> Result<Tally, StoreError> {
+    let found = key.strip_prefix(b"c/").and_then(|key| key.try_into().ok()).zip(value.try_into().ok());
+    let (key, until) = found.ok_or_else(|| StoreError::Damaged("a counter is damaged".to_owned()))?;
+    Ok(Tally { key, until: instant_of_millis(i64::from_be_bytes(until)) })
 }
 
 /// A revocation's value: big-endian numbers, its key says the rest.
