@@ -470,8 +470,11 @@ impl<'a> Draft<'a> {
             }
         }
         for (key, record) in over {
-            self.remove(key);
-            self.remove(record);
+            // Another write of this commit may have found out that it lasts longer.
+            if self.changes.get(&key) != Some(&None) {
+                self.remove(key);
+                self.remove(record);
+            }
         }
         Ok(())
     }
