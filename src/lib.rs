@@ -4,12 +4,13 @@
 //!
 //! | floor | room | owns |
 //! | --- | --- | --- |
-//! | 9 | [`cli`] | the commands |
-//! | 8 | [`server`] | bind, run, stop |
-//! | 7 | [`connection`], [`config`] | connections, encrypted or not; the configuration |
-//! | 6 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
+//! | 10 | [`cli`] | the commands |
+//! | 9 | [`server`] | bind, run, stop |
+//! | 8 | [`connection`], [`config`] | connections, encrypted or not; the configuration |
+//! | 7 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
+//! | 6 | [`export`], [`import`] | everything out; accounts in, from a backup or from Django |
 //! | 5 | [`administration`] | what staff does |
-//! | 4 | [`account`], [`session`] | a user's own account; the life of a session |
+//! | 4 | [`account`], [`session`], [`offline`] | a user's own account; the life of a session; without a server |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
 //! | 2 | [`revocation`], [`token`], [`password`], [`store`] | what ended; signed text; hashes; what is kept |
 //! | 1 | [`user`], [`rights`], [`keys`] | names, permissions, the keyring |
@@ -30,7 +31,10 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod error;
+pub mod export;
+pub mod import;
 pub mod keys;
+pub mod offline;
 pub mod password;
 pub mod revocation;
 pub mod rights;
