@@ -20,6 +20,7 @@ pub mod docs;
 pub mod document;
 pub mod front;
 pub mod groups;
+pub mod imports;
 pub mod json;
 pub mod list;
 pub mod machine;
@@ -71,6 +72,7 @@ pub(crate) fn operations() -> impl OpenApi {
         cookies::CookiesApi,
         rights::RightsApi,
         users::UsersApi,
+        imports::ImportsApi,
         groups::GroupsApi,
         permissions::PermissionsApi,
         machine::MachineApi,
