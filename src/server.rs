@@ -61,11 +61,11 @@ impl Server {
             ))
         })?;
         let address = listener.local_addr().map_err(cannot)?;
-        let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
-        let keyring = keyring(&config.keys)?;
         if let Some(refusal) = crate::import::refusal(&config.data) {
             return Err(cannot(refusal));
         }
+        let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
+        let keyring = keyring(&config.keys)?;
         let store = Embedded::open(&config.data).map_err(cannot)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let parts = Parts {

@@ -248,7 +248,7 @@ fn what_cannot_be_carried_is_told_line_by_line_and_left_out_only_when_asked() {
     assert_eq!((&report["users"]["created"], &report["users"]["refused"]), (&json!(6), &json!(3)));
     assert_eq!(kept_user(folder.path(), "dear")["password"], "!");
     assert_eq!(kept_user(folder.path(), "nomail")["email"], "");
-    let text = said(&run(folder.path(), &["import", "django", "dump.json", "--existing", "replace"]));
+    let text = said(&run(folder.path(), &["import", "django", "dump.json", "--data", "new"]));
     assert!(text.contains("auth.user pk 6 \"nomail\": email:"), "{text}");
     // Somebody of the store has the name, but for case.
     dump(folder.path(), &[user(json!(50), "Alice", json!({})), user(json!(1), "renamed", json!({}))]);
