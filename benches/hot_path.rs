@@ -59,6 +59,7 @@ async fn wired(folder: &std::path::Path) -> (App, Vec<Session>) {
         registration_open: true,
         hash_workers: 1,
         hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
+        policy: signet::password::Policy::default(),
         clock: Arc::new(move || now),
     })
     .await

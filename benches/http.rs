@@ -89,6 +89,8 @@ fn serve_session() {
         life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
         admin_password: Some(Secret(PASSWORD.to_owned())),
         registration_open: true,
+        policy: signet::password::Policy::default(),
+        hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
         tls: Tls::Off,
         log: Log::Text,
     };
@@ -358,6 +360,7 @@ async fn signet_routes(folder: &std::path::Path) -> impl Endpoint {
         registration_open: true,
         hash_workers: 1,
         hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
+        policy: signet::password::Policy::default(),
         clock: std::sync::Arc::new(clock),
     })
     .await

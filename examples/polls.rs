@@ -90,6 +90,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         registration_open: true,
         hash_workers: 2,
         hash_cost: Cost::default(),
+        policy: signet::password::Policy::default(),
         clock: Arc::new(now),
     })
     .await?;

@@ -9,6 +9,7 @@ use crate::account::{self, Profile, persist, revoking};
 use crate::app::{App, unavailable};
 use crate::claims::{GroupId, UserId};
 use crate::error::{Error, Fault};
+use crate::password::policy::About;
 use crate::rights::{Group, Permission, PermissionEntry, group_name};
 use crate::session::{self, Session};
 use crate::store::Write;
@@ -100,8 +101,10 @@ impl<'a> Staff<'a> {
         password: Option<&str>,
         change: &UserChange,
     ) -> Result<User, Error> {
-        let email = change.profile.email.as_deref().unwrap_or_default();
-        let mut user = account::new_user(self.app, username, password, email).await?;
+        let Profile { first_name, last_name, email } = &change.profile;
+        let [first_name, last_name, email] = [first_name, last_name, email].map(|t| t.as_deref().unwrap_or_default());
+        let about = About { username, first_name, last_name, email };
+        let mut user = account::new_user(self.app, &about, password).await?;
         self.resolve(change).await?;
         self.apply(change, &mut user)?;
         self.commit(vec![Write::CreateUser(Box::new(user.clone()))]).await?;

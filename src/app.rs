@@ -13,10 +13,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::claims::{GroupId, Lifetime, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
-use crate::password::{Cost, Pool};
+use crate::password::{Cost, Policy, Pool, format};
 use crate::revocation::Revocations;
 use crate::rights::{Group, GroupTable};
-use crate::store::{Revocation, SharedStore, StoreError, Write};
+use crate::store::{Revocation, SharedStore, Slice, StoreError, Write};
 use crate::token::Tokens;
 use crate::user::User;
 
@@ -31,6 +31,10 @@ const SWEEP_ROUNDS: u64 = 600;
 
 /// How long after its end something is forgotten: clocks are set back, and two nodes differ.
 const FORGET_AFTER: TimeDelta = TimeDelta::hours(1);
+
+/// Where in the alphabet users are taken from, to see which kinds of password hashes there are; and how many.
+const CALIBRATE_FROM: &str = "0123456789acegikmoqsuwy\u{80}\u{3a9}\u{4e00}";
+const CALIBRATE_EACH: usize = 16;
 
 /// What an [`App`] is wired from.
 pub struct Parts {
@@ -50,6 +54,8 @@ pub struct Parts {
     pub hash_workers: usize,
     /// What a password hash costs.
     pub hash_cost: Cost,
+    /// What a new password has to be.
+    pub policy: Policy,
     /// The clock.
     pub clock: Clock,
 }
@@ -69,6 +75,7 @@ struct Wired {
     /// Held while everything is ended, so that two who do so at once end everything twice.
     epoch_step: tokio::sync::Mutex<()>,
     pool: Pool,
+    policy: Policy,
     life: Lifetime,
     longest_life: u32,
     registration_open: bool,
@@ -91,6 +98,7 @@ impl App {
             loaded: AtomicU64::new(0),
             epoch_step: tokio::sync::Mutex::new(()),
             pool: Pool::start(parts.hash_workers, parts.hash_cost)?,
+            policy: parts.policy,
             store: parts.store,
             life: parts.life,
             longest_life,
@@ -239,6 +247,33 @@ impl App {
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+
+    /// What a new password has to be.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
+    }
+
+    /// Lets the hash workers learn what failures take against the kinds of hashes that some hundreds of users have,
+    /// taken from all over the alphabet, so that a failed log-in tells nothing from the first one on. Ends early
+    /// when the store fails; failures are learned from in any case.
+    pub async fn calibrate(&self) {
+        let mut known = HashSet::new();
+        let starts = std::iter::once(None).chain(CALIBRATE_FROM.chars().map(|c| Some(c.to_string())));
+        for after in starts {
+            let Ok(page) = self.0.store.users(Slice { after, search: None, limit: CALIBRATE_EACH }).await else {
+                return;
+            };
+            for user in page.items {
+                let Ok(price) = format::price(&user.password) else { continue };
+                if known.insert(price)
+                    && let Err(why) = self.0.pool.calibrate(user.password).await
+                {
+                    tracing::debug!(%why, "the time of a kind of password hash was not learned");
+                }
+            }
+        }
     }
 
     /// How long sessions live.

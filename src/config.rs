@@ -1,12 +1,17 @@
 //! The configuration: flags and `SIGNET_…` variables, checked once, before anything is made.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 
+use crate::account::ADMIN;
 use crate::claims::{LIFE_MAX, Lifetime};
+use crate::password::policy::{LENGTH_MAX, LENGTH_MIN};
+use crate::password::{Cost, Policy};
 
 /// The flags of `serve`, as they were given. Each is also a variable.
 #[derive(Debug, Clone, Args)]
@@ -41,6 +46,21 @@ pub struct Flags {
     /// Whether anybody may register: open or closed
     #[arg(long, env = "SIGNET_REGISTRATION", default_value = "open", value_name = "open|closed")]
     pub registration: String,
+    /// The fewest characters of a new password; 15 is advised where nothing else protects the account
+    #[arg(long, env = "SIGNET_PASSWORD_LENGTH", default_value = "8", value_name = "CHARACTERS")]
+    pub password_length: String,
+    /// The least strength of a new password, from 1 to 4 (zxcvbn); 0 asks for none
+    #[arg(long, env = "SIGNET_PASSWORD_SCORE", default_value = "0", value_name = "0..4")]
+    pub password_score: String,
+    /// The memory that hashing a password takes, as 19MiB, or in kibibytes; stored hashes follow when their users log in
+    #[arg(long, env = "SIGNET_HASH_MEMORY", default_value = "19MiB", value_name = "SIZE")]
+    pub hash_memory: String,
+    /// How often hashing a password goes over that memory
+    #[arg(long, env = "SIGNET_HASH_PASSES", default_value = "2", value_name = "NUMBER")]
+    pub hash_passes: String,
+    /// The lanes of that memory
+    #[arg(long, env = "SIGNET_HASH_LANES", default_value = "1", value_name = "NUMBER")]
+    pub hash_lanes: String,
     /// Encryption: off, dev (a certificate for localhost, made once) or files
     #[arg(long, env = "SIGNET_TLS", default_value = "off", value_name = "off|dev|files")]
     pub tls: String,
@@ -111,6 +131,10 @@ pub struct Config {
     pub admin_password: Option<Secret<String>>,
     /// Whether anybody may register.
     pub registration_open: bool,
+    /// What a new password has to be.
+    pub policy: Policy,
+    /// What a password hash costs.
+    pub hash_cost: Cost,
     /// How connections are encrypted.
     pub tls: Tls,
     /// The form of the log.
@@ -171,6 +195,12 @@ impl Flags {
         if self.data == self.keys {
             return Err(bad("data", "the same folder as --keys", "name two folders"));
         }
+        let policy = Policy {
+            length: number("password-length", &self.password_length, LENGTH_MIN..=LENGTH_MAX)?,
+            score: number("password-score", &self.password_score, 0..=4)?,
+        };
+        let hash_cost = self.hash_cost()?;
+        let admin_password = |path| admin_password(path, &policy);
         let admin_password = self.admin_password_file.as_deref().map(admin_password).transpose()?;
         Ok(Config {
             listen: self.listen,
@@ -182,19 +212,75 @@ impl Flags {
             life: Lifetime { age, end },
             admin_password,
             registration_open,
+            policy,
+            hash_cost,
             tls,
             log,
         })
     }
 }
 
-fn admin_password(path: &Path) -> Result<Secret<String>, BadConfig> {
+impl Flags {
+    /// Argon2id, at least as dear as the cheapest parameters that OWASP's password storage cheat sheet names, and
+    /// within what a stored hash may cost.
+    fn hash_cost(&self) -> Result<Cost, BadConfig> {
+        let memory = kibibytes("hash-memory", &self.hash_memory, 7 * 1024..=256 * 1024)?;
+        let passes = number("hash-passes", &self.hash_passes, 1..=16)?;
+        let lanes = number("hash-lanes", &self.hash_lanes, 1..=16)?;
+        let work = memory * passes;
+        if work < 35 * 1024 {
+            let mend = "take more memory or more passes, such as 19MiB and 2, or 46MiB and 1";
+            return Err(bad("hash-passes", "memory times passes is below 35 MiB, which is too easy to guess", mend));
+        }
+        if work > 1024 * 1024 {
+            return Err(bad("hash-passes", "memory times passes is above 1 GiB", "take less memory or fewer passes"));
+        }
+        Ok(Cost { memory, passes, lanes })
+    }
+}
+
+fn number<T>(flag: &str, text: &str, range: RangeInclusive<T>) -> Result<T, BadConfig>
+where
+    T: FromStr + PartialOrd + fmt::Display,
+{
+    let mend = || format!("give a whole number from {} to {}", range.start(), range.end());
+    match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        Ok(_) => Err(bad(flag, "too small or too large", mend())),
+        Err(_) => Err(bad(flag, "not a number", mend())),
+    }
+}
+
+/// A size of memory in kibibytes.
+fn kibibytes(flag: &str, text: &str, range: RangeInclusive<u32>) -> Result<u32, BadConfig> {
+    let mend = || {
+        let mebibytes = |size: &u32| size / 1024;
+        format!("give a size from {}MiB to {}MiB", mebibytes(range.start()), mebibytes(range.end()))
+    };
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "k" | "kib" => 1,
+        "m" | "mib" => 1024,
+        "g" | "gib" => 1024 * 1024,
+        _ => return Err(bad(flag, "not a size", mend())),
+    };
+    let size = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(factor));
+    match size {
+        Some(size) if range.contains(&size) => Ok(size),
+        Some(_) => Err(bad(flag, "too small or too large", mend())),
+        None => Err(bad(flag, "not a size", mend())),
+    }
+}
+
+fn admin_password(path: &Path, policy: &Policy) -> Result<Secret<String>, BadConfig> {
     let flag = "admin-password-file";
     let text =
         String::from_utf8(read(flag, path)?).map_err(|_| bad(flag, "the file is not text", "write it in UTF-8"))?;
     let password = text.trim_end_matches(['\r', '\n']).to_owned();
-    crate::password::acceptable("password", &password)
-        .map_err(|fault| bad(flag, &fault.message, "write another one"))?;
+    policy.judge("password", &password, &ADMIN).map_err(|faults| {
+        let found: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
+        bad(flag, found.join("; "), "write another one")
+    })?;
     Ok(Secret(password))
 }
 

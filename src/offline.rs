@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::app::{App, Clock, Parts};
 use crate::claims::Lifetime;
 use crate::keys::{self, Keyring};
-use crate::password::Cost;
+use crate::password::{Cost, Policy};
 use crate::store::embedded::Embedded;
 
 /// Where the folders are, and what tokens will say.
@@ -84,6 +84,7 @@ async fn open_at(
         registration_open: false,
         hash_workers: 1,
         hash_cost: Cost::default(),
+        policy: Policy::default(),
         clock,
     };
     let app = App::open(parts).await.map_err(|e| CannotOpen(e.to_string()))?;

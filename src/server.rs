@@ -20,7 +20,7 @@ use crate::app::{App, Parts};
 use crate::config::{Config, Tls};
 use crate::connection;
 use crate::keys::{self, Keyring};
-use crate::password::{Cost, Password};
+use crate::password::Password;
 use crate::store::embedded::Embedded;
 
 /// How long running requests may take after the signal to stop.
@@ -76,7 +76,8 @@ impl Server {
             life: config.life,
             registration_open: config.registration_open,
             hash_workers: threads,
-            hash_cost: Cost::default(),
+            hash_cost: config.hash_cost,
+            policy: config.policy,
             clock: Arc::new(now),
         };
         let app = App::open(parts).await.map_err(cannot)?;
@@ -134,7 +135,10 @@ impl Server {
     /// When connections can be accepted no more.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), CannotServe> {
         let reloading = tokio::spawn(reload_on_hangup(self.hangup, self.app.clone(), self.keys));
+        let app = self.app.clone();
+        let calibrating = tokio::spawn(async move { app.calibrate().await });
         let served = serve(self.app, self.acceptor, self.settings, stop).await;
+        calibrating.abort();
         reloading.abort();
         served
     }

@@ -146,12 +146,24 @@ pub enum Write {
     CreateUser(Box<User>),
     /// Another state of a user. `Changed` when the version differs, or when a group or permission that is new
     /// to the user is gone; `Taken` when the new name's key is in use.
-    /// The time of the latest log-in stays as it is.
+    /// The time of the latest log-in stays as it is, and so does the password when the generation does: a change of
+    /// password is a new generation, and a hash that was made anew meanwhile is not lost.
     ChangeUser {
         /// The new state.
         user: Box<User>,
         /// The version that it was made from.
         was: u64,
+    },
+    /// The same password under another hash, known to be right at a log-in. Neither the version nor the generation
+    /// moves on, as nothing has changed for anybody. Does nothing when the user's hash is not `was` any more, or
+    /// the user is gone.
+    UpgradePassword {
+        /// The user.
+        user: UserId,
+        /// The encoded hash that the password was judged by.
+        was: String,
+        /// The encoded hash to be stored in its place.
+        now: String,
     },
     /// No such user any more, nor the user's open sessions.
     DeleteUser {

@@ -141,6 +141,12 @@ pub struct ProblemError {
     message: String,
 }
 
+impl From<Fault> for ProblemError {
+    fn from(fault: Fault) -> Self {
+        Self { field: fault.field, code: fault.code.to_owned(), message: fault.message }
+    }
+}
+
 /// Why a request failed (RFC 9457).
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
@@ -212,9 +218,7 @@ impl Problem {
     #[must_use]
     pub fn invalid(faults: Vec<Fault>) -> Self {
         let mut problem = Self::new(Code::Invalid);
-        let error =
-            |fault: Fault| ProblemError { field: fault.field, code: fault.code.to_owned(), message: fault.message };
-        problem.errors = Some(faults.into_iter().map(error).collect());
+        problem.errors = Some(faults.into_iter().map(ProblemError::from).collect());
         problem
     }
 

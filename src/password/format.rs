@@ -15,6 +15,8 @@ use sha2::digest::Digest;
 use sha2::{Sha256, digest};
 use subtle::ConstantTimeEq as _;
 
+use super::Cost;
+
 /// Longest encoded hash that is looked at, in bytes.
 const ENCODED_BYTES_MAX: usize = 512;
 
@@ -125,6 +127,14 @@ pub fn recognise(encoded: &str) -> Result<Format, Unrecognised> {
     Stored::parse(encoded).map(|stored| stored.format())
 }
 
+/// Equal for two hashes that take the same work.
+///
+/// # Errors
+/// Why no password can match.
+pub fn price(encoded: &str) -> Result<Price, Unrecognised> {
+    Stored::parse(encoded).map(|stored| stored.price())
+}
+
 /// A hash that can be computed again.
 #[derive(Debug)]
 pub(super) enum Stored {
@@ -217,8 +227,8 @@ impl Stored {
         Price(self.format(), numbers)
     }
 
-    /// Whether the hash is as Signet would make it now, at this cost (kibibytes, passes, lanes).
-    pub(super) fn is_current(&self, cost: (u32, u32, u32)) -> bool {
+    /// Whether the hash is as Signet would make it now, at this cost.
+    pub(super) fn is_current(&self, cost: Cost) -> bool {
         match self {
             Self::Argon2 {
                 algorithm: Algorithm::Argon2id,
@@ -229,7 +239,8 @@ impl Stored {
                 plain: true,
             } => {
                 let bare = params.keyid().is_empty() && params.data().is_empty();
-                let same = (params.m_cost(), params.t_cost(), params.p_cost()) == cost;
+                let same =
+                    (params.m_cost(), params.t_cost(), params.p_cost()) == (cost.memory, cost.passes, cost.lanes);
                 bare && same && key.len() == Params::DEFAULT_OUTPUT_LEN && salt.len() >= SALT_BYTES_MIN
             }
             _ => false,
@@ -304,7 +315,9 @@ where
 {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digest = D::new();
-    parts.iter().for_each(|part| digest.update(part));
+    for part in parts {
+        digest.update(part);
+    }
     let sum = digest.finalize();
     sum.as_ref().iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).collect()
 }

@@ -20,7 +20,7 @@ use signet::api::problem::Code;
 use signet::app::{App, Parts};
 use signet::claims::{GroupId, Lifetime, UserId};
 use signet::keys::{self, Keyring};
-use signet::password::Cost;
+use signet::password::{Cost, Policy};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
 use signet::store::{Member, OpenSession, Page, Reply, Slice, State, Store, Write};
@@ -35,13 +35,14 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const ORIGIN: &str = "https://app.example";
 
 /// A hash that costs nothing to speak of.
-const CHEAP: Cost = Cost { memory: 8, passes: 1, lanes: 1 };
+pub(crate) const CHEAP: Cost = Cost { memory: 8, passes: 1, lanes: 1 };
 
 /// What a test can set before the start.
 pub(crate) struct Options {
     pub(crate) life: Lifetime,
     pub(crate) registration_open: bool,
     pub(crate) hash_cost: Cost,
+    pub(crate) policy: Policy,
     pub(crate) hash_workers: usize,
     pub(crate) issuer: String,
     pub(crate) audience: String,
@@ -55,6 +56,7 @@ impl Default for Options {
             life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
             registration_open: true,
             hash_cost: CHEAP,
+            policy: Policy::default(),
             hash_workers: 2,
             issuer: "signet".to_owned(),
             audience: "signet".to_owned(),
@@ -99,6 +101,7 @@ impl Server {
             registration_open: options.registration_open,
             hash_workers: options.hash_workers,
             hash_cost: options.hash_cost,
+            policy: options.policy,
             clock: Arc::new({
                 let clock = Arc::clone(&clock);
                 move || present(&clock)

@@ -64,8 +64,45 @@ fn open(user: &User, n: i64) -> OpenSession {
     OpenSession { id: SessionId::random(), user: user.id, created: day(n), ends: day(n + 14), epoch: 0, address, agent }
 }
 
+/// The same password under another hash is no change of the user.
+async fn upgrades_a_password(store: &SharedStore) {
+    let old = User { password: "md5$a$b".to_owned(), ..user("upgraded") };
+    store.commit(vec![create(&old)]).await.unwrap();
+    let upgrade = |was: &str, now: &str| {
+        let (was, now) = (was.to_owned(), now.to_owned());
+        vec![Write::UpgradePassword { user: old.id, was, now }]
+    };
+    let stored = async || store.user(old.id).await.unwrap().unwrap();
+    store.commit(upgrade("md5$a$b", "new")).await.unwrap();
+    assert_eq!(stored().await, User { password: "new".to_owned(), ..old.clone() }, "nothing else has changed");
+    // Whoever judged by another hash comes too late, and is not told.
+    store.commit(upgrade("md5$a$b", "newer")).await.unwrap();
+    assert_eq!(stored().await.password, "new");
+    let gone = Write::UpgradePassword { user: UserId::random(), was: String::new(), now: "new".to_owned() };
+    store.commit(vec![gone]).await.unwrap();
+    // A change that was made from the record with the old hash does not bring the old hash back.
+    let named = User { first_name: "Una".to_owned(), ..old.clone() };
+    store.commit(vec![change(&named, old.version)]).await.unwrap();
+    let after = stored().await;
+    assert_eq!((after.password.as_str(), after.first_name.as_str(), after.version), ("new", "Una", old.version + 1));
+    // A change of password is a new generation, and wins over an upgrade that was judged before.
+    let changed = User { password: "other".to_owned(), generation: 1, ..after.clone() };
+    store.commit(vec![change(&changed, after.version)]).await.unwrap();
+    store.commit(upgrade("new", "newest")).await.unwrap();
+    assert_eq!(stored().await.password, "other");
+    let session = open(&old, 1);
+    let log_in = vec![
+        Write::UpgradePassword { user: old.id, was: "other".to_owned(), now: "last".to_owned() },
+        Write::OpenSession { session, generation: 0 },
+    ];
+    assert_eq!(store.commit(log_in).await, Err(StoreError::Changed));
+    assert_eq!(stored().await.password, "other", "all of a commit happens, or nothing");
+    store.commit(vec![Write::DeleteUser { id: old.id, was: stored().await.version }]).await.unwrap();
+}
+
 /// The conformance suite.
 async fn conforms(store: &SharedStore) {
+    upgrades_a_password(store).await;
     let commit = |writes: Vec<Write>| store.commit(writes);
 
     // A user is found by id and by the key of the name, which is unique.

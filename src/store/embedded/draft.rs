@@ -212,9 +212,13 @@ impl<'a> Draft<'a> {
             Write::ChangeUser { mut user, was } => {
                 let old = self.user_at(user.id, was)?;
                 user.last_login = old.last_login;
+                if user.generation == old.generation {
+                    user.password.clone_from(&old.password);
+                }
                 user.version = was + 1;
                 self.store_user(Some(&old), &user)
             }
+            Write::UpgradePassword { user, was, now } => self.upgrade_password(user, &was, now),
             Write::DeleteUser { id, was } => {
                 let old = self.user_at(id, was)?;
                 self.unindex(&old);
@@ -295,6 +299,14 @@ impl<'a> Draft<'a> {
             }
             Write::Forget(now) => self.forget(now),
         }
+    }
+
+    fn upgrade_password(&mut self, id: UserId, was: &str, now: String) -> Outcome<()> {
+        if let Some(mut user) = self.user(id)?.filter(|user| user.password == was) {
+            user.password = now;
+            self.put(Key::user(id), to_json(&user)?);
+        }
+        Ok(())
     }
 
     fn in_name_of(&self, witness: &Witness) -> Outcome<()> {
