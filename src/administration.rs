@@ -476,7 +476,7 @@ fn at_version(wanted: Option<u64>, found: u64) -> Result<(), Error> {
     if wanted.is_none_or(|wanted| wanted == found) { Ok(()) } else { Err(Error::PreconditionFailed) }
 }
 
-fn describe(text: &str) -> Result<String, Fault> {
+pub(crate) fn describe(text: &str) -> Result<String, Fault> {
     let text = text.trim();
     if text.chars().count() > 255 || text.chars().any(char::is_control) {
         let message = "a description has at most 255 characters, without line breaks";

@@ -13,6 +13,8 @@ use crate::config::{Config, Flags, Log};
 use crate::keys::{self, Keyring};
 use crate::server::Server;
 
+mod import;
+
 /// Sessions and authorization over signed cookies.
 #[derive(Debug, Parser)]
 #[command(name = "signet", version, about)]
@@ -31,6 +33,10 @@ enum Command {
     /// Make, list and retire keys
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Take accounts in: from Django, or from an export of Signet's
+    Import(Box<import::Import>),
+    /// Write everything that the store keeps, for a backup and for the way out
+    Export(import::Export),
     /// Print the API document
     Openapi,
 }
@@ -120,6 +126,8 @@ pub fn run() -> ExitCode {
         None => serve(line.flags),
         Some(Command::Serve(flags)) => serve(*flags),
         Some(Command::Keys(command)) => keys(command),
+        Some(Command::Import(command)) => import::import(*command),
+        Some(Command::Export(command)) => import::export(command),
         Some(Command::Openapi) => print(&document::text()),
     };
     match done {

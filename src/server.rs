@@ -74,6 +74,9 @@ impl Server {
             "localhost" => format!("{scheme}://localhost:{}", address.port()),
             _ => format!("{scheme}://{address}"),
         };
+        if let Some(refusal) = crate::import::refusal(&config.data) {
+            return Err(cannot(refusal));
+        }
         let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
         let keyring = keyring(&config.keys)?;
         let store = Embedded::open(&config.data).map_err(cannot)?;

@@ -96,7 +96,7 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let parameters: Vec<(String, String)> = parameters(operation);
     let has_session = operation.contains_key("security");
-    let is_administration = ["/v1/users", "/v1/groups", "/v1/epoch"].iter().any(|p| path.starts_with(p))
+    let is_administration = ["/v1/users", "/v1/groups", "/v1/epoch", "/v1/import"].iter().any(|p| path.starts_with(p))
         || (path.starts_with("/v1/permissions") && !path.ends_with("/check"));
     operation.entry("security").or_insert_with(|| json!([{}]));
     if path == "/v1/session" && has_body {

@@ -97,7 +97,7 @@ codes! {
     PreconditionFailed "precondition_failed" PRECONDITION_FAILED "If-Match names another state than the present one"
         "Read it again, and repeat the change with the new ETag.";
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
-        "Send at most 64 KiB.";
+        "Send at most 64 KiB, and 4 MiB to an import.";
     CookieTooLarge "cookie_too_large" PAYLOAD_TOO_LARGE "The session would not fit into its cookie"
         "Keep less in the session: delete keys, or store the data elsewhere and keep its id.";
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The body is not of a media type that is taken"

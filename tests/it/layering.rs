@@ -5,17 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the top down. A room may import from floors below its own, and from rooms inside itself.
-const FLOORS: [&[&str]; 13] = [
+const FLOORS: [&[&str]; 15] = [
     &["main"],
     &["lib", "cli"],
     &["server"],
     &["connection"],
     &["config"],
     &["api"],
+    &["export"],
+    &["import"],
     &["administration"],
     &["recovery"],
     &["account"],
-    &["session"],
+    &["session", "offline"],
     &["challenge"],
     &["app"],
     &[
@@ -55,6 +57,7 @@ const API: [&[&str]; 10] = [
         "audit",
         "cookies",
         "groups",
+        "imports",
         "machine",
         "permissions",
         "recovery",
@@ -73,7 +76,7 @@ const API: [&[&str]; 10] = [
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 22] = [
+const FOREIGN: [(&str, &[&str]); 27] = [
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys", "throttle"]),
     ("ipnet", &["api/proxies"]),
@@ -84,7 +87,7 @@ const FOREIGN: [(&str, &[&str]); 22] = [
     ("pbkdf2", &["password"]),
     ("scrypt", &["password"]),
     ("sha1", &["password"]),
-    ("sha2", &["password"]),
+    ("sha2", &["password", "import"]),
     ("zxcvbn", &["password"]),
     ("sled", &["store/embedded"]),
     ("quick_cache", &["token"]),
@@ -96,6 +99,11 @@ const FOREIGN: [(&str, &[&str]); 22] = [
     ("lettre", &["mail"]),
     ("url", &["mail"]),
     ("percent_encoding", &["mail"]),
+    ("reqwest", &["import/remote"]),
+    ("chrono_tz", &["import/django"]),
+    ("tempfile", &["import/input", "offline"]),
+    ("indicatif", &["cli"]),
+    ("rpassword", &["cli"]),
 ];
 
 fn sources() -> BTreeMap<String, String> {
