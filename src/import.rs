@@ -60,7 +60,11 @@ pub async fn take(app: &App, session: &Session, part: Part) -> Result<Vec<Outcom
     if part.apply {
         let assumed = [("assumed_groups", &part.assumed_groups), ("assumed_permissions", &part.assumed_permissions)];
         if let Some((field, _)) = assumed.iter().find(|(_, names)| !names.is_empty()) {
-            return Err(Error::invalid(field, "not_with_apply", "nothing is assumed where it is written; leave it out"));
+            return Err(Error::invalid(
+                field,
+                "not_with_apply",
+                "nothing is assumed where it is written; leave it out",
+            ));
         }
     } else {
         judge.assume(&part.assumed_groups, &part.assumed_permissions);

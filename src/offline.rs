@@ -66,12 +66,7 @@ pub async fn look(place: &Place, clock: Clock) -> Result<Offline, CannotOpen> {
     open_at(&folder, place, clock, Some(scratch)).await
 }
 
-async fn open_at(
-    folder: &Path,
-    place: &Place,
-    clock: Clock,
-    scratch: Option<TempDir>,
-) -> Result<Offline, CannotOpen> {
+async fn open_at(folder: &Path, place: &Place, clock: Clock, scratch: Option<TempDir>) -> Result<Offline, CannotOpen> {
     let keyring = keyring(&place.keys, &clock)?;
     let store = Embedded::open(folder).map_err(|e| CannotOpen(e.to_string()))?;
     let parts = Parts {

@@ -156,11 +156,8 @@ impl Dump {
             each(Item { locator: known.locator.clone(), record: None, losses })?;
         }
         for known in self.permissions.values() {
-            let record = PermissionRecord {
-                name: known.name.clone(),
-                description: known.description.clone(),
-                version: 0,
-            };
+            let record =
+                PermissionRecord { name: known.name.clone(), description: known.description.clone(), version: 0 };
             let record = Some(Record::Permission(record));
             each(Item { locator: known.locator.clone(), record, losses: Vec::new() })?;
         }
@@ -180,7 +177,8 @@ impl Dump {
             if !object.model.eq_ignore_ascii_case(&reading.user_model) {
                 return Ok(());
             }
-            let mut second = Second { reading, permission_pks, group_pks, naive_times, unexplained, losses: Vec::new() };
+            let mut second =
+                Second { reading, permission_pks, group_pks, naive_times, unexplained, losses: Vec::new() };
             let item = second.user(object);
             each(item)
         })?;
@@ -437,12 +435,8 @@ impl Second<'_> {
         let model = &self.reading.user_model;
         let name = text(&fields, &self.reading.username_field);
         let flag = |name: &str, usual: bool| fields.get(name).and_then(Value::as_bool).unwrap_or(usual);
-        let user_permissions = permissions(
-            list(&fields, "user_permissions"),
-            self.permission_pks,
-            self.unexplained,
-            &mut self.losses,
-        );
+        let user_permissions =
+            permissions(list(&fields, "user_permissions"), self.permission_pks, self.unexplained, &mut self.losses);
         let groups = self.groups(list(&fields, "groups"));
         let record = UserRecord {
             id: UserId::from_bytes(identity(self.reading, model, &pk, name)),
@@ -474,12 +468,11 @@ impl Second<'_> {
                 Some([name]) => Some(name.to_owned()),
                 None => key(reference).and_then(|pk| self.group_pks.get(&pk).cloned()),
             };
-            match name {
-                Some(name) => names.push(name),
-                None => {
-                    let message = format!("there is no group {reference} in the dump; dump auth.group too");
-                    self.losses.push(Fault::new("groups", "unexplained_group", message));
-                }
+            if let Some(name) = name {
+                names.push(name);
+            } else {
+                let message = format!("there is no group {reference} in the dump; dump auth.group too");
+                self.losses.push(Fault::new("groups", "unexplained_group", message));
             }
         }
         names

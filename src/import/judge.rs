@@ -361,10 +361,10 @@ impl<'a> Judge<'a> {
             return Ok(Outcome { fate: Fate::Kept, losses: Vec::new(), format });
         }
         let email = user::email(&record.email).unwrap_or_else(|fault| lost(fault, &mut losses));
-        let mut person = |field: &str, text: &str| {
-            user::person_name(field, text).unwrap_or_else(|fault| lost(fault, &mut losses))
-        };
-        let (first_name, last_name) = (person("first_name", &record.first_name), person("last_name", &record.last_name));
+        let mut person =
+            |field: &str, text: &str| user::person_name(field, text).unwrap_or_else(|fault| lost(fault, &mut losses));
+        let (first_name, last_name) =
+            (person("first_name", &record.first_name), person("last_name", &record.last_name));
         let (groups, names) = self.groups_of(&record.groups, &mut losses);
         let permissions = self.known(&record.user_permissions, &mut losses);
         // An account that was there and was deleted has left a mark, which no token of this one must fall under.
@@ -443,13 +443,12 @@ impl<'a> Judge<'a> {
 
     /// That the rights would not fit into the cookie. The cookie is signed only when a bound says that it may be so.
     fn too_large(&mut self, user: &User, groups: Vec<String>) -> Result<Option<Fault>, Error> {
-        let frame = match self.frame {
-            Some(frame) => frame,
-            None => {
-                let nobody = User { groups: BTreeSet::new(), permissions: BTreeSet::new(), ..user.clone() };
-                // The name may be this user's: the bound below counts it once more.
-                *self.frame.insert(session::rights_bytes(self.app, &nobody, Vec::new())?)
-            }
+        let frame = if let Some(frame) = self.frame {
+            frame
+        } else {
+            let nobody = User { groups: BTreeSet::new(), permissions: BTreeSet::new(), ..user.clone() };
+            // The name may be this user's: the bound below counts it once more.
+            *self.frame.insert(session::rights_bytes(self.app, &nobody, Vec::new())?)
         };
         // In JSON a character of a group's name takes two at most; flags, numbers and member names the rest.
         let more: usize = 192

@@ -26,7 +26,7 @@ use crate::user::Username;
 const PART_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const COOKIE_NAME: &str = "__Host-signet";
 
@@ -46,12 +46,7 @@ impl Remote {
     ///
     /// # Errors
     /// When the address would carry the password in clear, the server is not there, or the log-in fails.
-    pub async fn log_in(
-        url: &str,
-        username: &str,
-        password: &str,
-        authority: Option<&[u8]>,
-    ) -> Result<Self, NotDone> {
+    pub async fn log_in(url: &str, username: &str, password: &str, authority: Option<&[u8]>) -> Result<Self, NotDone> {
         let base = url.trim_end_matches('/').to_owned();
         let parsed = reqwest::Url::parse(&base).map_err(|e| failed(format!("--url: not an address: {e}")))?;
         let here = ["localhost", "127.0.0.1", "[::1]"].contains(&parsed.host_str().unwrap_or_default());
@@ -286,12 +281,7 @@ impl<'a> Pass<'a> {
         Some(Told { fate: Fate::Refused, losses: vec![Loss::from(&fault)], format: None })
     }
 
-    async fn send(
-        &mut self,
-        records: Vec<Record>,
-        items: &[Item],
-        told: &[Option<Told>],
-    ) -> Result<Answer, NotDone> {
+    async fn send(&mut self, records: Vec<Record>, items: &[Item], told: &[Option<Told>]) -> Result<Answer, NotDone> {
         let (mut groups, mut permissions) = (HashSet::new(), HashSet::new());
         for record in records.iter().filter(|_| !self.apply) {
             let (g, p): (&[String], &[String]) = match record {

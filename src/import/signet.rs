@@ -114,9 +114,7 @@ impl Backup {
         })?;
         let found = sum.end();
         match (begun, end) {
-            (Some(epoch), Some(end)) if end == found => {
-                Ok(Self { input, epoch, records: found.records, fingerprint })
-            }
+            (Some(epoch), Some(end)) if end == found => Ok(Self { input, epoch, records: found.records, fingerprint }),
             (_, Some(_)) => Err(wrong("it was changed: its checksum is another one; use an untouched copy".to_owned())),
             _ => Err(wrong("it is cut: its last line is missing; use a whole copy".to_owned())),
         }
@@ -128,7 +126,9 @@ impl Backup {
     /// What `each` finds, and when the file has changed since it was opened.
     pub fn read(&mut self, each: &mut dyn FnMut(Item) -> Result<(), Unreadable>) -> Result<(), Unreadable> {
         let again = self.input.pass(|number, line: Line| match line {
-            Line::Record(record) => each(Item { locator: locator(number, &record), record: Some(record), losses: vec![] }),
+            Line::Record(record) => {
+                each(Item { locator: locator(number, &record), record: Some(record), losses: vec![] })
+            }
             _ => Ok(()),
         })?;
         if again == self.fingerprint { Ok(()) } else { Err(Unreadable("the file changed meanwhile".to_owned())) }
