@@ -205,17 +205,19 @@ pub(super) fn import(command: Import) -> Result<(), Ending> {
         Form::Text => report.text(),
         Form::Json => report.json(),
     })?;
-    match report.complete || report.applied {
-        true => Ok(()),
-        false => Err(failed(format!("{} losses; nothing was written", report.lost()))),
+    if report.complete || report.applied {
+        return Ok(());
     }
+    Err(failed(format!("{} losses; nothing was written", report.lost())))
 }
 
 fn undo(place: &Place) -> Result<(), Ending> {
-    match runtime()?.block_on(run::undo(place, clock())).map_err(failed)? {
-        true => print("what the interrupted import had made is taken back\n"),
-        false => print("no import was interrupted; there is nothing to take back\n"),
-    }
+    let undone = runtime()?.block_on(run::undo(place, clock())).map_err(failed)?;
+    print(if undone {
+        "what the interrupted import had made is taken back\n"
+    } else {
+        "no import was interrupted; there is nothing to take back\n"
+    })
 }
 
 fn reading(source: Dumped) -> Result<Reading, Ending> {

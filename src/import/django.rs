@@ -469,12 +469,11 @@ impl Second<'_> {
                 Some([name]) => Some(name.to_owned()),
                 None => key(reference).and_then(|pk| self.group_pks.get(&pk).cloned()),
             };
-            match name {
-                Some(name) => names.push(name),
-                None => {
-                    let message = format!("there is no group {reference} in the dump; dump auth.group too");
-                    self.losses.push(Fault::new("groups", "unexplained_group", message));
-                }
+            if let Some(name) = name {
+                names.push(name);
+            } else {
+                let message = format!("there is no group {reference} in the dump; dump auth.group too");
+                self.losses.push(Fault::new("groups", "unexplained_group", message));
             }
         }
         names

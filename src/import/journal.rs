@@ -25,17 +25,15 @@ struct Begin {
 
 /// An open journal.
 #[derive(Debug)]
-pub struct Journal {
+pub(super) struct Journal {
     file: File,
     folder: PathBuf,
     of: String,
-    /// What it held when it was opened, the oldest first.
-    lines: Vec<String>,
 }
 
 /// Whether an import into the store of this folder is neither finished nor taken back.
 #[must_use]
-pub fn unfinished(data: &Path) -> bool {
+pub(super) fn unfinished(data: &Path) -> bool {
     data.join(NAME).exists()
 }
 
@@ -44,7 +42,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be brought to the disk.
-    pub fn begin(data: &Path, of: &str) -> io::Result<Self> {
+    pub(super) fn begin(data: &Path, of: &str) -> io::Result<Self> {
         let begun = data.join(format!("{NAME}.new"));
         let mut file = File::options().write(true).read(true).create(true).truncate(true).mode(0o600).open(&begun)?;
         let begin = Begin { signet_import: 1, of: of.to_owned() };
@@ -52,14 +50,14 @@ impl Journal {
         file.sync_all()?;
         std::fs::rename(&begun, data.join(NAME))?;
         File::open(data)?.sync_all()?;
-        Ok(Self { file, folder: data.to_owned(), of: of.to_owned(), lines: Vec::new() })
+        Ok(Self { file, folder: data.to_owned(), of: of.to_owned() })
     }
 
     /// The one that an interrupted import has left, if there is one.
     ///
     /// # Errors
     /// When it cannot be read, or is not of this version.
-    pub fn left(data: &Path) -> io::Result<Option<Self>> {
+    pub(super) fn left(data: &Path) -> io::Result<Option<Self>> {
         let mut file = match File::options().read(true).write(true).open(data.join(NAME)) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -71,17 +69,16 @@ impl Journal {
         text.truncate(whole);
         file.set_len(whole as u64)?;
         file.seek(io::SeekFrom::End(0))?;
-        let mut lines = text.lines().map(str::to_owned);
-        let begin: Begin = serde_json::from_str(&lines.next().unwrap_or_default())?;
+        let begin: Begin = serde_json::from_str(text.lines().next().unwrap_or_default())?;
         if begin.signet_import != 1 {
             return Err(io::Error::other("it is of another version of signet"));
         }
-        Ok(Some(Self { file, folder: data.to_owned(), of: begin.of, lines: lines.collect() }))
+        Ok(Some(Self { file, folder: data.to_owned(), of: begin.of }))
     }
 
     /// What is imported, and how.
     #[must_use]
-    pub fn of(&self) -> &str {
+    pub(super) fn of(&self) -> &str {
         &self.of
     }
 
@@ -89,29 +86,31 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be brought there.
-    pub fn note(&mut self, traces: &Traces) -> io::Result<()> {
-        let text = serde_json::to_string(traces)?;
-        let mut line = text.clone();
-        line.push('\n');
-        self.file.write_all(line.as_bytes())?;
-        self.file.sync_data()?;
-        self.lines.push(text);
-        Ok(())
+    pub(super) fn note(&mut self, traces: &Traces) -> io::Result<()> {
+        let mut line = serde_json::to_vec(traces)?;
+        line.push(b'\n');
+        self.file.write_all(&line)?;
+        self.file.sync_data()
     }
 
     /// What was noted, the newest first.
     ///
     /// # Errors
-    /// When a line is damaged.
-    pub fn traces(&self) -> impl Iterator<Item = io::Result<Traces>> {
-        self.lines.iter().rev().map(|line| Ok(serde_json::from_str(line)?))
+    /// When it cannot be read.
+    pub(super) fn traces(&self) -> io::Result<impl Iterator<Item = io::Result<Traces>> + use<>> {
+        let text = std::fs::read_to_string(self.folder.join(NAME))?;
+        // A line that is cut off tells of nothing.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let mut lines: Vec<String> = whole.lines().skip(1).map(str::to_owned).collect();
+        lines.reverse();
+        Ok(lines.into_iter().map(|line| Ok(serde_json::from_str(&line)?)))
     }
 
     /// That nothing is left to finish or to take back.
     ///
     /// # Errors
     /// When the file cannot be removed.
-    pub fn end(self) -> io::Result<()> {
+    pub(super) fn end(self) -> io::Result<()> {
         std::fs::remove_file(self.folder.join(NAME))?;
         File::open(&self.folder)?.sync_all()
     }

@@ -444,13 +444,12 @@ impl<'a> Judge<'a> {
 
     /// That the rights would not fit into the cookie. The cookie is signed only when a bound says that it may be so.
     fn too_large(&mut self, user: &User, groups: Vec<String>) -> Result<Option<Fault>, Error> {
-        let frame = match self.frame {
-            Some(frame) => frame,
-            None => {
-                let nobody = User { groups: BTreeSet::new(), permissions: BTreeSet::new(), ..user.clone() };
-                // The name may be this user's: the bound below counts it once more.
-                *self.frame.insert(session::rights_bytes(self.app, &nobody, Vec::new())?)
-            }
+        let frame = if let Some(frame) = self.frame {
+            frame
+        } else {
+            let nobody = User { groups: BTreeSet::new(), permissions: BTreeSet::new(), ..user.clone() };
+            // The name may be this user's: the bound below counts it once more.
+            *self.frame.insert(session::rights_bytes(self.app, &nobody, Vec::new())?)
         };
         // In JSON a character of a group's name takes two at most; flags, numbers and member names the rest.
         let more: usize = 192

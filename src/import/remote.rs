@@ -26,7 +26,7 @@ use crate::user::Username;
 const PART_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const COOKIE_NAME: &str = "__Host-signet";
 

@@ -86,7 +86,9 @@ pub async fn import(
     let judge = Judge::new(app, wish.existing).alone().await.map_err(failed)?;
     let mut dry = Pass { judge, report: Report::default(), progress, writer: None };
     source = dry.run(source).await?;
-    let mut report = dry.report;
+    // What was seen takes memory, and the next pass sees it again.
+    let mut report = std::mem::take(&mut dry.report);
+    drop(dry);
     source.remark(&mut report);
     report.complete = report.lost() == 0;
     if wish.apply && (report.complete || wish.skip) {
@@ -229,8 +231,9 @@ fn journal_failed(data: &Path, error: &std::io::Error) -> NotDone {
 }
 
 async fn take_back(app: &App, journal: Journal) -> Result<(), NotDone> {
-    for traces in journal.traces() {
-        let traces = traces.map_err(|e| failed(format!("the journal is damaged: {e}")))?;
+    let damaged = |e: std::io::Error| failed(format!("the journal is damaged: {e}"));
+    for traces in journal.traces().map_err(damaged)? {
+        let traces = traces.map_err(damaged)?;
         let writes = reversal(app, traces).await.map_err(failed)?;
         if !writes.is_empty() {
             app.commit(writes).await.map_err(failed)?;

@@ -15,6 +15,9 @@ use super::layout::{self, Key};
 use super::upgrade;
 use crate::store::StoreError;
 
+/// Bytes of records that are kept in memory. What sled keeps beside them is several times as much.
+const CACHE_BYTES: u64 = 32 << 20;
+
 /// How often, and with which pause, a folder that is in use is tried again.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -168,7 +171,7 @@ fn acknowledged(mark: &File) -> std::io::Result<u64> {
 
 /// The database, once nobody else has it: what had it a moment ago may still be letting go.
 fn unlocked(folder: &Path) -> sled::Result<sled::Db> {
-    let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(64 << 20);
+    let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(CACHE_BYTES);
     let mut tries = LOCK_TRIES;
     loop {
         match clear_half_written(folder).map_err(sled::Error::Io).and_then(|()| config.open()) {
