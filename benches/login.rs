@@ -211,17 +211,17 @@ async fn compare() {
     drop(server);
 
     let workers = threads as u64;
-    let own = u64::from(Cost::default().memory);
+    // A log-in holds a whole hash. When it seems to be quicker than one, something else on the machine took more from
+    // one of the two than from the other, and nothing was measured.
+    assert!(share <= 1.05, "not a measurement: the machine is too busy");
     let mut fine = share >= TARGET;
     let mut base = None;
-    for (kind, names, each) in
-        [("own", &["admin"][..], own), ("dear", &["dear0", "dear1", "nobody"][..], own + DEAR_MEMORY)]
-    {
+    for (kind, names, each) in [("own", &["admin"][..], 0), ("dear", &["dear0", "dear1", "nobody"][..], DEAR_MEMORY)] {
         let server = Running::start(kind);
         // What so many connections take without a hash.
         let probe = || async { server.http.get(format!("{}/livez", server.base)).send().await.unwrap().bytes().await };
         futures_util::future::join_all((0..CROWD).map(|_| probe())).await;
-        // Of the server without dear hashes, which is not learning what they take meanwhile.
+        // With the memory that each worker keeps for the own hash. Of the server without dear hashes, which is not learning what they take meanwhile.
         let base = *base.get_or_insert(server.memory("VmRSS"));
         let [let_in, failed, busy] = crowd(&server, names, PASSWORD).await;
         let peak = server.memory("VmHWM");
@@ -236,7 +236,7 @@ async fn compare() {
         // What dearer hashes took is given back.
         let after = server.memory("VmRSS");
         println!("{kind}: afterwards {} MiB", after / 1024);
-        fine &= after <= base + workers * own + 2 * SLACK;
+        fine &= after <= base + 2 * SLACK;
     }
     assert!(fine, "a target was missed");
 }

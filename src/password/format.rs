@@ -298,12 +298,11 @@ pub(super) fn fill(
 ) -> Result<(), String> {
     let needed = params.block_count();
     let mut more = Vec::new();
-    let blocks = match memory.get_mut(..needed) {
-        Some(blocks) => blocks,
-        None => {
-            more.resize(needed, Block::default());
-            &mut more[..]
-        }
+    let blocks = if let Some(blocks) = memory.get_mut(..needed) {
+        blocks
+    } else {
+        more.resize(needed, Block::default());
+        &mut more[..]
     };
     Argon2::new(algorithm, version, params)
         .hash_password_into_with_memory(password, salt, out, blocks)
