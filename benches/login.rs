@@ -44,6 +44,7 @@ const DEAR: [&str; 2] = [
     "argon2$argon2id$v=19$m=102400,t=2,p=8$c2FsdFNBTFQwMTIzNDU2Nzg5MDEyMw$KniJIVF6kpiS7ExyM8rBBnFxoASOCTJcqAe//22LfSg",
     "scrypt$16384$saltSALT01234567890123$8$5$3WJdaktCTb8Ki1OipDQM3FOkYdgNRmIA1fgqcV1MBG1O3HbmVkIIsc71dHrTglxLDJYr+NoNtMRg+I01FE8C5g==",
 ];
+/// What a worker needs for the dearest of them, in kibibytes, beside the memory that it keeps for the own.
 const DEAR_MEMORY: u64 = 102_400;
 
 fn main() {
@@ -198,21 +199,26 @@ async fn compare() {
         ours.push(log_ins(&server).await);
         bare.push(hashes(threads));
     }
+    // Rounds that differ much among themselves were spoilt by something else on the machine.
+    println!("log-ins by round {ours:.1?}, bare argon2 by round {bare:.1?}");
     let (ours, bare) = (median(ours), median(bare));
     let share = ours / bare;
     println!("log-ins {ours:.1}/s, bare argon2 {bare:.1}/s on {threads} threads: {share:.3} (target {TARGET})");
     drop(server);
 
     let workers = threads as u64;
-    let own = u64::from(Cost::default().memory);
+    // A log-in holds a whole hash. When it seems to be quicker than one, something else on the machine took more from
+    // one of the two than from the other, and nothing was measured.
+    assert!(share <= 1.05, "not a measurement: the machine is too busy");
     let mut fine = share >= TARGET;
-    for (kind, names, each) in [("own", &["admin"][..], own), ("dear", &["dear0", "dear1", "nobody"][..], DEAR_MEMORY)]
-    {
+    let mut base = None;
+    for (kind, names, each) in [("own", &["admin"][..], 0), ("dear", &["dear0", "dear1", "nobody"][..], DEAR_MEMORY)] {
         let server = Running::start(kind);
         // What so many connections take without a hash.
         let probe = || async { server.http.get(format!("{}/livez", server.base)).send().await.unwrap().bytes().await };
         futures_util::future::join_all((0..CROWD).map(|_| probe())).await;
-        let base = server.memory("VmRSS");
+        // With the memory that each worker keeps for the own hash. Of the server without dear hashes, which is not learning what they take meanwhile.
+        let base = *base.get_or_insert(server.memory("VmRSS"));
         let [let_in, failed, busy] = crowd(&server, names, PASSWORD).await;
         let peak = server.memory("VmHWM");
         let bound = base + workers * each + SLACK;
@@ -223,10 +229,10 @@ async fn compare() {
             bound / 1024
         );
         fine &= peak <= bound;
-        // The next own hashes make each worker give back what a dearer one took.
+        // What dearer hashes took is given back.
         let after = server.memory("VmRSS");
         println!("{kind}: afterwards {} MiB", after / 1024);
-        fine &= after <= base + workers * own + 2 * SLACK;
+        fine &= after <= base + 2 * SLACK;
     }
     assert!(fine, "a target was missed");
 }

@@ -398,7 +398,9 @@ async fn times(server: &Server, cases: &[(&str, &str)], samples: usize) -> Vec<V
             assert_eq!(status, StatusCode::UNAUTHORIZED);
         }
     }
-    times.iter_mut().for_each(|times| times.sort_unstable());
+    for times in &mut times {
+        times.sort_unstable();
+    }
     times
 }
 
