@@ -47,7 +47,7 @@ pub enum ImportFate {
 
 /// A part of an import.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 pub struct ImportPart {
     /// Permissions, then groups, then users.
     #[oai(validator(max_items = 500))]
@@ -68,6 +68,7 @@ pub struct ImportPart {
 
 /// One record: exactly one of its members.
 #[derive(Object)]
+#[oai(skip_serializing_if_is_none)]
 pub struct ImportRecord {
     /// A permission of the catalogue.
     permission: Option<ImportPermission>,
@@ -79,6 +80,7 @@ pub struct ImportRecord {
 
 /// A permission of the catalogue.
 #[derive(Object)]
+#[oai(skip_serializing_if_is_none)]
 pub struct ImportPermission {
     /// `app_label.codename`.
     name: String,
@@ -90,6 +92,7 @@ pub struct ImportPermission {
 
 /// A group.
 #[derive(Object)]
+#[oai(skip_serializing_if_is_none)]
 pub struct ImportGroup {
     /// Its identity: 16 bytes in unpadded base64url, the same each time it is imported.
     id: String,
@@ -106,6 +109,7 @@ pub struct ImportGroup {
 
 /// A user.
 #[derive(Object)]
+#[oai(skip_serializing_if_is_none)]
 pub struct ImportUser {
     /// The identity: 16 bytes in unpadded base64url, the same each time it is imported.
     id: String,

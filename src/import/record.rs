@@ -57,6 +57,7 @@ pub struct GroupRecord {
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, named as in Django")]
 pub struct UserRecord {
     /// The identity.
     pub id: UserId,
