@@ -9,7 +9,7 @@
 //! | 8 | [`connection`], [`config`] | connections, encrypted or not; the configuration |
 //! | 7 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
 //! | 6 | [`export`], [`import`] | everything out; accounts in, from a backup or from Django |
-//! | 5 | [`administration`] | what staff does |
+//! | 5 | [`administration`], [`operator`] | what staff does; what the operator does on the command line |
 //! | 4 | [`recovery`], [`account`], [`session`] | a password or an address proven by mail; a user's own account; the life of a session |
 //! | 4 | [`challenge`], [`offline`] | what is asked by mail; without a server |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
@@ -40,6 +40,7 @@ pub mod import;
 pub mod keys;
 pub mod mail;
 pub mod offline;
+pub mod operator;
 pub mod password;
 pub mod recovery;
 pub mod revocation;

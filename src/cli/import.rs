@@ -1,17 +1,15 @@
 //! `signet import` and `signet export`: what the flags mean, what is asked and shown.
 
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal as _, Read as _, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use zeroize::Zeroizing;
 
-use super::{Ending, print};
-use crate::app::Clock;
+use super::{Ending, Folders, clock, failed, print, runtime, secret};
 use crate::export;
 use crate::import::Existing;
 use crate::import::django::{Dump, Reading, USER_MODEL};
@@ -22,23 +20,6 @@ use crate::import::source::Source;
 use crate::offline::Place;
 use crate::store::SharedStore;
 use crate::store::embedded::Embedded;
-
-/// Where the folders of the stopped server are.
-#[derive(Debug, Args)]
-pub(super) struct Folders {
-    /// The folder of the embedded store
-    #[arg(long, env = "SIGNET_DATA", default_value = "data", value_name = "FOLDER", global = true)]
-    data: PathBuf,
-    /// The folder of the keys
-    #[arg(long, env = "SIGNET_KEYS", default_value = "keys", value_name = "FOLDER", global = true)]
-    keys: PathBuf,
-    /// The issuer that the server names in tokens
-    #[arg(long, env = "SIGNET_ISSUER", default_value = "signet", value_name = "NAME", global = true)]
-    issuer: String,
-    /// The audience that the server names in tokens
-    #[arg(long, env = "SIGNET_AUDIENCE", default_value = "signet", value_name = "NAME", global = true)]
-    audience: String,
-}
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = false, subcommand_required = false)]
@@ -142,23 +123,9 @@ pub(super) struct Export {
     data: PathBuf,
 }
 
-fn clock() -> Clock {
-    Arc::new(crate::server::now)
-}
-
-fn failed(what: impl std::fmt::Display) -> Ending {
-    Ending::Failed(what.to_string())
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, Ending> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|e| failed(format!("cannot start: {e}")))
-}
-
 /// `signet import`.
 pub(super) fn import(command: Import) -> Result<(), Ending> {
-    let Folders { data, keys, issuer, audience } = command.folders;
-    let place = Place { data, keys, issuer, audience };
+    let place = command.folders.place();
     let (file, how, django) = match (command.undo, command.from) {
         (true, None) => return undo(&place),
         (true, Some(_)) => return Err(Ending::Usage("--undo is given alone".to_owned())),
@@ -170,7 +137,7 @@ pub(super) fn import(command: Import) -> Result<(), Ending> {
     };
     let reading = django.map(reading).transpose()?;
     let login = match &how.url {
-        Some(url) => Some((url.clone(), password(how.password_file.as_deref(), &file)?)),
+        Some(url) => Some((url.clone(), secret::password(how.password_file.as_deref(), file != Path::new("-"))?)),
         None => None,
     };
     let source = match reading {
@@ -225,21 +192,6 @@ fn reading(source: Dumped) -> Result<Reading, Ending> {
     let wrong = |_| Ending::Usage("--time-zone: there is no such zone; give one such as Europe/Berlin".to_owned());
     let time_zone = time_zone.parse().map_err(wrong)?;
     Ok(Reading { user_model, username_field, time_zone, source })
-}
-
-/// From the file, from standard input when that is no terminal and not the source, or asked for without echo.
-fn password(file: Option<&Path>, source: &Path) -> Result<Zeroizing<String>, Ending> {
-    let mut text = Zeroizing::new(String::new());
-    if let Some(file) = file {
-        let read = File::open(file).and_then(|mut file| file.read_to_string(&mut text));
-        read.map_err(|e| failed(format!("--password-file: cannot be read: {e}")))?;
-    } else if source != Path::new("-") && !std::io::stdin().is_terminal() {
-        std::io::stdin().read_line(&mut text).map_err(|e| failed(format!("standard input: {e}")))?;
-    } else {
-        let asked = rpassword::prompt_password("password: ");
-        text = Zeroizing::new(asked.map_err(|e| failed(format!("cannot ask for the password: {e}")))?);
-    }
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// `signet export`.

@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 15] = [
     &["api"],
     &["export"],
     &["import"],
-    &["administration"],
+    &["administration", "operator"],
     &["recovery"],
     &["account"],
     &["session", "offline"],

@@ -20,6 +20,7 @@ mod logout;
 mod mail;
 mod meanwhile;
 mod openapi;
+mod operator;
 mod passwords;
 mod problems;
 mod readme;
