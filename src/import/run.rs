@@ -87,7 +87,13 @@ pub async fn import(
     source = dry.run(source).await?;
     // What was seen takes memory, and the next pass sees it again.
     let mut report = std::mem::take(&mut dry.report);
+    let nobody = dry.judge.found_nobody();
     drop(dry);
+    if nobody && report.users.created > 0 && report.masters == 0 {
+        let remark = "no active superuser with a password comes with it, and the store has none: nobody could enter \
+                      administration; start the server once before, which makes the superuser admin";
+        report.remarks.push(remark.to_owned());
+    }
     source.remark(&mut report);
     report.complete = report.lost() == 0;
     if wish.apply && (report.complete || wish.skip) {
