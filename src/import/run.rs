@@ -143,7 +143,9 @@ async fn write(
         }
         Err(why) => match take_back(app, journal).await {
             Ok(()) => Err(failed(format!("{why}; what was made is taken back"))),
-            Err(e) => Err(failed(format!("{why}; and it could not be taken back: {e}; {}", interrupted("it", data)))),
+            Err(e) => {
+                Err(failed(format!("{why}; and it could not be taken back: {e}; {}", interrupted("the import", data))))
+            }
         },
     }
 }
