@@ -12,6 +12,9 @@ use crate::claims::Lifetime;
 use crate::keys::{self, Keyring};
 use crate::store::embedded::Embedded;
 
+/// Bytes of records that the store keeps in memory.
+pub const CACHE_BYTES: u64 = 8 << 20;
+
 /// Where the folders are, and what tokens will say.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -67,7 +70,7 @@ pub async fn look(place: &Place, clock: Clock) -> Result<Offline, CannotOpen> {
 
 async fn open_at(folder: &Path, place: &Place, clock: Clock, scratch: Option<TempDir>) -> Result<Offline, CannotOpen> {
     let keyring = keyring(&place.keys, &clock)?;
-    let store = Embedded::open(folder).map_err(|e| CannotOpen(e.to_string()))?;
+    let store = Embedded::open_with(folder, CACHE_BYTES).map_err(|e| CannotOpen(e.to_string()))?;
     let parts = Parts {
         issuer: place.issuer.clone(),
         audience: place.audience.clone(),

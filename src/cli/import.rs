@@ -203,7 +203,7 @@ pub(super) fn export(command: Export) -> Result<(), Ending> {
     if !crate::offline::has_store(&data) {
         return Err(failed(format!("there is no store in {}; name its folder with --data", data.display())));
     }
-    let store = Embedded::open(&data).map_err(failed)?;
+    let store = Embedded::open_with(&data, crate::offline::CACHE_BYTES).map_err(failed)?;
     let store: SharedStore = Arc::new(store);
     if file == Path::new("-") {
         let mut out = BufWriter::new(std::io::stdout());

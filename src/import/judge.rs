@@ -176,6 +176,12 @@ impl<'a> Judge<'a> {
         Ok(self)
     }
 
+    /// Whether the store had no users when it was asked.
+    #[must_use]
+    pub fn found_nobody(&self) -> bool {
+        self.nobody
+    }
+
     /// Takes groups and permissions of these names for present. For a judgement that nothing is written after.
     pub fn assume(&mut self, groups: &[String], permissions: &[String]) {
         for name in groups {

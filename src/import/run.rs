@@ -88,7 +88,13 @@ pub async fn import(
     source = dry.run(source).await?;
     // What was seen takes memory, and the next pass sees it again.
     let mut report = std::mem::take(&mut dry.report);
+    let nobody = dry.judge.found_nobody();
     drop(dry);
+    if nobody && report.users.created > 0 && report.masters == 0 {
+        let remark = "no active superuser with a password comes with it, and the store has none: nobody could enter \
+                      administration; start the server once before, which makes the superuser admin";
+        report.remarks.push(remark.to_owned());
+    }
     source.remark(&mut report);
     report.complete = report.lost() == 0;
     if wish.apply && (report.complete || wish.skip) {
@@ -140,7 +146,9 @@ async fn write(
         }
         Err(why) => match take_back(app, journal).await {
             Ok(()) => Err(failed(format!("{why}; what was made is taken back"))),
-            Err(e) => Err(failed(format!("{why}; and it could not be taken back: {e}; {}", interrupted("it", data)))),
+            Err(e) => {
+                Err(failed(format!("{why}; and it could not be taken back: {e}; {}", interrupted("the import", data))))
+            }
         },
     }
 }

@@ -479,3 +479,25 @@ async fn a_part_is_written_whole_or_not_at_all_and_by_superusers_only() {
     staff.post("/v1/import", json!({ "records": [] })).await.is(StatusCode::FORBIDDEN);
     server.anonymous().post("/v1/import", json!({ "records": [] })).await.is(StatusCode::UNAUTHORIZED);
 }
+
+#[test]
+fn a_full_disk_leaves_an_import_that_is_taken_back_whole() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    dump(folder, &team(true, false));
+    import(folder, &["--apply"], 0);
+    let before = kept(folder);
+    crowd(folder, 6000);
+    // No file grows beyond 4 MiB: what a full disk looks like, without filling one.
+    let script = "trap '' XFSZ; ulimit -f 8192; exec \"$0\" import django dump.json --apply";
+    let mut shell = Command::new("/bin/sh");
+    shell.current_dir(folder).env_clear().stdin(std::process::Stdio::null());
+    let output = shell.args(["-c", script, env!("CARGO_BIN_EXE_signet")]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("--undo"), "{}", said(&output));
+    let output = run(folder, &["import", "--undo"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(kept(folder), before);
+    assert!(!folder.join("data/signet-import").exists());
+    import(folder, &["--apply"], 0);
+}
