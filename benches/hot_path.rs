@@ -74,6 +74,7 @@ async fn wired(folder: &std::path::Path) -> (App, Vec<Session>) {
         first_name: String::new(),
         last_name: String::new(),
         email: String::new(),
+        email_verified: false,
         is_active: true,
         is_staff: false,
         is_superuser: false,

@@ -89,9 +89,16 @@ fn serve_session() {
         life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
         admin_password: Some(Secret(PASSWORD.to_owned())),
         registration_open: true,
+        policy: signet::password::Policy::default(),
+        hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
         tls: Tls::Off,
+        login_url: None,
         audit_keep: chrono::TimeDelta::days(90),
         audit_stdout: false,
+        mail: signet::mail::Route::Folder(folder.path().join("mail")),
+        mail_from: "Signet <signet@localhost>".parse().unwrap(),
+        reset_page: "/reset".to_owned(),
+        verify_page: "/verify".to_owned(),
         log: Log::Text,
     };
     runtime().block_on(async {

@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 
 use crate::app::App;
 use crate::audit::{Action, Client, Event, Target};
+use crate::challenge;
 use crate::claims::UserId;
 use crate::error::{Error, Fault};
-use crate::password::{self, Password};
+use crate::password::Password;
+use crate::password::policy::{self, About};
 use crate::session::{self, Session};
 use crate::store::{Member, Witness, Write};
 use crate::user::{self, UNUSABLE_PASSWORD, User, Username};
@@ -41,22 +43,29 @@ pub async fn register(
         return Err(Error::RegistrationClosed);
     }
     let Registration { username, password, email } = registration;
-    let user = new_user(app, username, Some(password), email).await?;
+    let about = About { username, email, ..About::default() };
+    let user = new_user(app, &about, Some(password)).await?;
     // One commit: an account whose first session does not fit is not made.
     let made = vec![Write::CreateUser(Box::new(user.clone()))];
-    session::enter(app, Member { user, groups: Vec::new() }, before, (Action::Register, client), made).await
+    let entered =
+        session::enter(app, Member { user, groups: Vec::new() }, before, (Action::Register, client), made).await?;
+    if !entered.0.email.is_empty() {
+        challenge::ask_verification(app, entered.0.id);
+    }
+    Ok(entered)
 }
 
-/// The record of a new, active user without rights. Not stored yet. Without a password nobody can log in.
+/// The record of a new, active user without rights, of this name and address. Not stored yet. Without a password
+/// nobody can log in. The person names only count when the password is judged.
 ///
 /// # Errors
 /// The faults of name, password and address, all of them together; `Busy` when too many hashes are waiting.
-pub(crate) async fn new_user(app: &App, username: &str, password: Option<&str>, email: &str) -> Result<User, Error> {
+pub(crate) async fn new_user(app: &App, about: &About<'_>, password: Option<&str>) -> Result<User, Error> {
     let mut faults = Vec::new();
-    let username = Username::parse(username).map_err(|fault| faults.push(fault));
-    let password = password.map(|text| password::acceptable("password", text)).transpose();
-    let password = password.map_err(|fault| faults.push(fault));
-    let email = user::email(email).map_err(|fault| faults.push(fault));
+    let username = Username::parse(about.username).map_err(|fault| faults.push(fault));
+    let password = password.map(|text| app.policy().judge("password", text, about)).transpose();
+    let password = password.map_err(|found| faults.extend(found));
+    let email = user::email(about.email).map_err(|fault| faults.push(fault));
     let (Ok(username), Ok(password), Ok(email)) = (username, password, email) else {
         return Err(Error::Invalid(faults));
     };
@@ -72,6 +81,7 @@ pub(crate) async fn new_user(app: &App, username: &str, password: Option<&str>, 
         first_name: String::new(),
         last_name: String::new(),
         email,
+        email_verified: false,
         is_active: true,
         is_staff: false,
         is_superuser: false,
@@ -83,6 +93,9 @@ pub(crate) async fn new_user(app: &App, username: &str, password: Option<&str>, 
         date_joined: app.now(),
     })
 }
+
+/// What is known about the first superuser.
+pub(crate) const ADMIN: About<'static> = About { username: "admin", first_name: "", last_name: "", email: "" };
 
 /// The superuser `admin`, when there is no user at all: gives its random password, or nothing when the
 /// password was given or there are users.
@@ -100,7 +113,7 @@ pub async fn first_superuser(app: &App, given: Option<&str>) -> Result<Option<Pa
         None => Some(Password::random()?),
     };
     let password = given.or(random.as_ref().map(Password::reveal)).unwrap_or_default();
-    let mut admin = new_user(app, "admin", Some(password), "").await?;
+    let mut admin = new_user(app, &ADMIN, Some(password)).await?;
     admin.is_staff = true;
     admin.is_superuser = true;
     let event = Event::new(app.now(), Action::CreateUser, &Client::default());
@@ -145,6 +158,7 @@ pub(crate) fn differences(app: &App, before: Option<&User>, after: &User) -> Vec
             found.push(format!("{name}={}", value(after)));
         }
     };
+    flag("email_verified", |user| user.email_verified);
     flag("is_active", |user| user.is_active);
     flag("is_staff", |user| user.is_staff);
     flag("is_superuser", |user| user.is_superuser);
@@ -179,10 +193,24 @@ pub(crate) async fn change(
     event: &Event,
     change: impl Fn(&mut User) -> Result<Vec<Write>, Error>,
 ) -> Result<User, Error> {
+    change_by(app, vec![Write::InNameOf(by)], id, event, change).await
+}
+
+/// [`change`], on the ground of whatever `conditions` ask: writes that come first in the same commit.
+///
+/// # Errors
+/// As [`change`], and what the conditions refuse.
+pub(crate) async fn change_by(
+    app: &App,
+    conditions: Vec<Write>,
+    id: UserId,
+    event: &Event,
+    change: impl Fn(&mut User) -> Result<Vec<Write>, Error>,
+) -> Result<User, Error> {
     persist(|| async {
         let before = app.user(id).await?;
         let mut user = before.clone();
-        let mut writes = vec![Write::InNameOf(by)];
+        let mut writes = conditions.clone();
         writes.extend(change(&mut user)?);
         let event = event.clone().to(Target::user(id, before.username.as_str()));
         writes.push(Write::Record(Box::new(event.with(differences(app, Some(&before), &user)))));
@@ -229,12 +257,13 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Writes the profile into the record.
+    /// Writes the profile into the record. Another address is one that nobody has proven.
     ///
     /// # Errors
     /// The faults of its members, all of them together.
     pub(crate) fn apply(&self, user: &mut User) -> Result<(), Error> {
         let mut faults = Vec::new();
+        let address = user.email.clone();
         let mut set =
             |place: &mut String, given: &Option<String>, judge: &dyn Fn(&str) -> Result<String, Fault>| match given
                 .as_deref()
@@ -247,6 +276,7 @@ impl Profile {
         set(&mut user.first_name, &self.first_name, &|text| user::person_name("first_name", text));
         set(&mut user.last_name, &self.last_name, &|text| user::person_name("last_name", text));
         set(&mut user.email, &self.email, &user::email);
+        user.email_verified &= user.email == address;
         if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
     }
 }
@@ -259,6 +289,45 @@ pub async fn change_profile(app: &App, session: &Session, profile: &Profile, cli
     let event = session.event(app, Action::ChangeProfile, client);
     let apply = |user: &mut User| profile.apply(user).map(|()| Vec::new());
     change(app, session.witness(false)?, session.id()?, &event, apply).await
+}
+
+/// What is known about the user, for judging a password.
+pub(crate) fn about(user: &User) -> About<'_> {
+    About {
+        username: user.username.as_str(),
+        first_name: &user.first_name,
+        last_name: &user.last_name,
+        email: &user.email,
+    }
+}
+
+/// What a form may tell about a password before it is sent to be set.
+#[derive(Debug)]
+pub struct PasswordCheck {
+    /// A fault of `password` for each rule of the policy that it breaks.
+    pub faults: Vec<Fault>,
+    /// How hard it is to guess, from 0 to 4.
+    pub score: u8,
+}
+
+/// What the policy says about a password. When nothing is told about its owner and somebody is logged in, it is
+/// judged as that user's.
+///
+/// # Errors
+/// `NotFound` when the session's user is gone; `Unavailable` when the store failed; nothing else.
+pub async fn check_password(
+    app: &App,
+    session: &Session,
+    password: &str,
+    told: Option<About<'_>>,
+) -> Result<PasswordCheck, Error> {
+    let user = match (told, session.id()) {
+        (None, Ok(id)) => Some(app.user(id).await?),
+        _ => None,
+    };
+    let about = told.or_else(|| user.as_ref().map(about)).unwrap_or_default();
+    let faults = app.policy().judge("password", password, &about).err().unwrap_or_default();
+    Ok(PasswordCheck { faults, score: policy::score(password, &about) })
 }
 
 /// Another password for the session's user. All other sessions of the user have ended after `Ok`; this one goes
@@ -290,20 +359,21 @@ async fn try_change_password(
 ) -> Result<Session, Error> {
     let id = session.id()?;
     let user = app.user(id).await?;
-    let new = password::acceptable("new_password", new).map_err(|fault| Error::Invalid(vec![fault]))?;
-    let right = match Password::new(old) {
-        Some(old) => app.pool().verify(old, Some(user.password.clone())).await?,
-        None => app.pool().verify(Password::random()?, None).await?,
+    let new = app.policy().judge("new_password", new, &about(&user)).map_err(Error::Invalid)?;
+    let verdict = match Password::new(old) {
+        Some(old) => app.pool().verify(old, Some(user.password.clone()), true).await?,
+        None => app.pool().verify(Password::random()?, None, false).await?,
     };
-    if !right {
+    if !verdict.right {
         return Err(Error::WrongPassword);
     }
     session::can_follow(app, session)?;
     let encoded = app.pool().hash(new).await?;
     let keep = session.claims().map(|claims| claims.sid);
     let changed = change(app, session.witness(false)?, id, event, |now| {
-        // The old password was judged by this hash; another one came in between.
-        if now.password != user.password {
+        // The old password was judged at this generation; another one came in between. The hash alone may be
+        // another one of the same password.
+        if now.generation != user.generation {
             return Err(Error::WrongPassword);
         }
         now.password.clone_from(&encoded);

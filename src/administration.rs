@@ -10,10 +10,11 @@ use crate::app::{App, unavailable};
 use crate::audit::{Action, Client, Event, Target};
 use crate::claims::{GroupId, UserId};
 use crate::error::{Error, Fault};
+use crate::password::policy::About;
 use crate::rights::{Group, Permission, PermissionEntry, group_name};
 use crate::session::{self, Session};
 use crate::store::Write;
-use crate::user::{User, Username};
+use crate::user::{UNUSABLE_PASSWORD, User, Username};
 
 /// A change of a user by staff; `None` leaves a member as it is.
 #[derive(Debug, Default)]
@@ -122,8 +123,11 @@ impl<'a> Staff<'a> {
         change: &UserChange,
     ) -> Result<User, Error> {
         let act = async {
-            let email = change.profile.email.as_deref().unwrap_or_default();
-            let mut user = account::new_user(self.app, username, password, email).await?;
+            let Profile { first_name, last_name, email } = &change.profile;
+            let given = [first_name, last_name, email].map(|text| text.as_deref().unwrap_or_default());
+            let [first_name, last_name, email] = given;
+            let about = About { username, first_name, last_name, email };
+            let mut user = account::new_user(self.app, &about, password).await?;
             self.resolve(change).await?;
             self.apply(change, &mut user)?;
             let event = self.event(Action::CreateUser).to(Target::user(user.id, user.username.as_str()));
@@ -231,6 +235,22 @@ impl<'a> Staff<'a> {
             self.commit(event, vec![self.app.mark(&user), Write::DeleteUser { id, was }]).await
         });
         self.watched(Action::DeleteUser, Some(Target::user(id, "")), act).await
+    }
+
+    /// The user without a password that anybody could know (Django's `set_unusable_password`). Every session has ended
+    /// after `Ok`.
+    ///
+    /// # Errors
+    /// `NotFound`; `BeyondOwnRights`; as [`App::commit`].
+    pub async fn remove_password(&self, id: UserId) -> Result<(), Error> {
+        let event = self.event(Action::ChangeUser);
+        let witness = self.session.witness(true)?;
+        let act = account::change(self.app, witness, id, &event, |user| {
+            self.may_touch(user)?;
+            user.password = UNUSABLE_PASSWORD.to_owned();
+            Ok(vec![Write::CloseSessions { user: id, keep: None }])
+        });
+        self.watched(Action::ChangeUser, Some(Target::user(id, "")), act).await.map(drop)
     }
 
     /// Ends every session of the user.

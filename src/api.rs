@@ -25,13 +25,16 @@ pub mod json;
 pub mod list;
 pub mod machine;
 pub mod origin;
+pub mod pages;
 pub mod permissions;
 pub mod problem;
+pub mod recovery;
 pub mod rights;
 pub mod session;
 pub mod sessions;
 pub mod shown;
 pub mod users;
+pub mod verify;
 pub mod visit;
 
 use problem::{Code, Problem};
@@ -69,10 +72,12 @@ pub const GROUPS: [&str; 10] =
 pub(crate) fn operations() -> impl OpenApi {
     (
         account::AccountApi,
+        recovery::RecoveryApi,
         session::SessionApi,
         sessions::SessionsApi,
         cookies::CookiesApi,
         rights::RightsApi,
+        verify::VerifyApi,
         users::UsersApi,
         groups::GroupsApi,
         permissions::PermissionsApi,
@@ -86,8 +91,12 @@ pub(crate) fn operations() -> impl OpenApi {
 pub fn routes() -> Route {
     let mut table: HashMap<String, HashMap<Method, BoxEndpoint<'static>>> = HashMap::new();
     operations().add_routes(&mut table);
-    let route = table.into_iter().fold(Route::new(), |route, (path, methods)| route.at(path, Resource::new(methods)));
-    docs::add(route)
+    let place = |route: Route, (path, methods)| match path {
+        path if path == verify::PATH => route.at(path, verify::Plain(Resource::new(methods))),
+        path => route.at(path, Resource::new(methods)),
+    };
+    let route = table.into_iter().fold(Route::new(), place);
+    pages::add(docs::add(route))
 }
 
 /// One path and its methods: what the framework's own routing by method does, and `Allow` where it is due.

@@ -14,10 +14,11 @@ use crate::audit;
 use crate::claims::{GroupId, Lifetime, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
-use crate::password::{Cost, Pool};
+use crate::mail::Post;
+use crate::password::{Cost, Policy, Pool, format};
 use crate::revocation::Revocations;
 use crate::rights::{Group, GroupTable};
-use crate::store::{Revocation, SharedStore, StoreError, Write};
+use crate::store::{Revocation, SharedStore, Slice, StoreError, Write};
 use crate::token::Tokens;
 use crate::user::User;
 
@@ -32,6 +33,10 @@ const SWEEP_ROUNDS: u64 = 600;
 
 /// How long after its end something is forgotten: clocks are set back, and two nodes differ.
 const FORGET_AFTER: TimeDelta = TimeDelta::hours(1);
+
+/// Where in the alphabet users are taken from, to see which kinds of password hashes there are; and how many.
+const CALIBRATE_FROM: &str = "0123456789acegikmoqsuwy\u{80}\u{3a9}\u{4e00}";
+const CALIBRATE_EACH: usize = 16;
 
 /// What an [`App`] is wired from.
 pub struct Parts {
@@ -51,8 +56,12 @@ pub struct Parts {
     pub hash_workers: usize,
     /// What a password hash costs.
     pub hash_cost: Cost,
+    /// What a new password has to be.
+    pub policy: Policy,
     /// What becomes of the audit log.
     pub audit: audit::Log,
+    /// How mails go out; without it none does.
+    pub post: Option<Post>,
     /// The clock.
     pub clock: Clock,
 }
@@ -70,7 +79,9 @@ impl Parts {
             registration_open: true,
             hash_workers: std::thread::available_parallelism().map_or(1, usize::from),
             hash_cost: Cost::default(),
+            policy: Policy::default(),
             audit: audit::Log::default(),
+            post: None,
             clock,
         }
     }
@@ -91,10 +102,12 @@ struct Wired {
     /// Held while everything is ended, so that two who do so at once end everything twice.
     epoch_step: tokio::sync::Mutex<()>,
     pool: Pool,
+    policy: Policy,
     life: Lifetime,
     longest_life: u32,
     registration_open: bool,
     audit: audit::Log,
+    post: Option<Post>,
     clock: Clock,
 }
 
@@ -114,11 +127,13 @@ impl App {
             loaded: AtomicU64::new(0),
             epoch_step: tokio::sync::Mutex::new(()),
             pool: Pool::start(parts.hash_workers, parts.hash_cost)?,
+            policy: parts.policy,
             store: parts.store,
             life: parts.life,
             longest_life,
             registration_open: parts.registration_open,
             audit: parts.audit,
+            post: parts.post,
             clock: parts.clock,
         }));
         app.load().await?;
@@ -272,6 +287,33 @@ impl App {
         &self.0.pool
     }
 
+    /// What a new password has to be.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
+    }
+
+    /// Lets the hash workers learn what failures take against the kinds of hashes that some hundreds of users have,
+    /// taken from all over the alphabet, so that a failed log-in tells nothing from the first one on. Ends early
+    /// when the store fails; failures are learned from in any case.
+    pub async fn calibrate(&self) {
+        let mut known = HashSet::new();
+        let starts = std::iter::once(None).chain(CALIBRATE_FROM.chars().map(|c| Some(c.to_string())));
+        for after in starts {
+            let Ok(page) = self.0.store.users(Slice { after, search: None, limit: CALIBRATE_EACH }).await else {
+                return;
+            };
+            for user in page.items {
+                let Ok(price) = format::price(&user.password) else { continue };
+                if known.insert(price)
+                    && let Err(why) = self.0.pool.calibrate(user.password).await
+                {
+                    tracing::debug!(%why, "the time of a kind of password hash was not learned");
+                }
+            }
+        }
+    }
+
     /// How long sessions live.
     #[must_use]
     pub fn life(&self) -> Lifetime {
@@ -282,6 +324,12 @@ impl App {
     #[must_use]
     pub fn registration_open(&self) -> bool {
         self.0.registration_open
+    }
+
+    /// The way that mails go out, if there is one.
+    #[must_use]
+    pub fn post(&self) -> Option<&Post> {
+        self.0.post.as_ref()
     }
 
     /// The user.
@@ -397,6 +445,7 @@ pub fn unavailable(error: StoreError) -> Error {
         StoreError::LastSuperuser => Error::LastSuperuser,
         StoreError::Ended => Error::NotAuthenticated(TokenFault::Revoked),
         StoreError::Outdated => Error::Outdated,
+        StoreError::Spent => Error::InvalidToken,
         StoreError::Damaged(why) => Error::Internal(why),
         StoreError::Failed(why) => Error::Unavailable(why),
     }

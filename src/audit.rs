@@ -75,6 +75,10 @@ actions! {
     EndEverything "end_everything";
     /// Somebody changed the own password, or tried to.
     ChangePassword "change_password";
+    /// Somebody set a new password by a mail, or tried to.
+    ResetPassword "reset_password";
+    /// Somebody proved an address by a mail, or tried to.
+    VerifyEmail "verify_email";
     /// Somebody changed the own profile.
     ChangeProfile "change_profile";
     /// A user was made.

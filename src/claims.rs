@@ -113,6 +113,15 @@ id!(
     EventId
 );
 
+/// What a user is asked by mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChallengeKind {
+    /// To set a new password.
+    Reset,
+    /// To prove that the address is theirs.
+    Verification,
+}
+
 /// When a session ends for want of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

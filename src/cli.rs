@@ -164,7 +164,8 @@ async fn serve_until_told(config: Config) -> Result<(), Ending> {
     if let Some(password) = server.admin_password() {
         print(&format!("made the superuser admin with the password {} (shown this once)\n", password.reveal()))?;
     }
-    print(&format!("listening on {0}\ntry it in the browser: {0}/docs\n", server.base()))?;
+    let (base, mail) = (server.base(), server.mail());
+    print(&format!("listening on {base}\ntry it in the browser: {base}/docs\nmails go to {mail}\n"))?;
     server.run(stop).await.map_err(failed)
 }
 

@@ -1,13 +1,19 @@
 //! The configuration: flags and `SIGNET_…` variables, checked once, before anything is made.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use clap::Args;
 
+use crate::account::ADMIN;
 use crate::claims::{LIFE_MAX, Lifetime};
+use crate::mail::{NotARoute, Route, Sender};
+use crate::password::policy::LENGTH_MIN;
+use crate::password::{Cost, PASSWORD_BYTES_MAX, Policy};
 
 /// The flags of `serve`, as they were given. Each is also a variable.
 #[derive(Debug, Clone, Args)]
@@ -42,6 +48,21 @@ pub struct Flags {
     /// Whether anybody may register: open or closed
     #[arg(long, env = "SIGNET_REGISTRATION", default_value = "open", value_name = "open|closed")]
     pub registration: String,
+    /// The fewest characters of a new password; 15 is advised where nothing else protects the account
+    #[arg(long, env = "SIGNET_PASSWORD_LENGTH", default_value = "8", value_name = "CHARACTERS")]
+    pub password_length: String,
+    /// The least strength of a new password, from 1 to 4 (zxcvbn); 0 asks for none
+    #[arg(long, env = "SIGNET_PASSWORD_SCORE", default_value = "0", value_name = "0..4")]
+    pub password_score: String,
+    /// The memory that hashing a password takes, as 19MiB, or in kibibytes; stored hashes follow when their users log in
+    #[arg(long, env = "SIGNET_HASH_MEMORY", default_value = "19MiB", value_name = "SIZE")]
+    pub hash_memory: String,
+    /// How often hashing a password goes over that memory
+    #[arg(long, env = "SIGNET_HASH_PASSES", default_value = "2", value_name = "NUMBER")]
+    pub hash_passes: String,
+    /// The lanes of that memory
+    #[arg(long, env = "SIGNET_HASH_LANES", default_value = "1", value_name = "NUMBER")]
+    pub hash_lanes: String,
     /// Encryption: off, dev (a certificate for localhost, made once) or files
     #[arg(long, env = "SIGNET_TLS", default_value = "off", value_name = "off|dev|files")]
     pub tls: String,
@@ -51,12 +72,30 @@ pub struct Flags {
     /// The certificate's private key in PEM, for --tls files
     #[arg(long, env = "SIGNET_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// The page to log in at, for browsers that a proxy asks about: a path such as /login, or a URL of one of the origins
+    #[arg(long, env = "SIGNET_LOGIN_URL", value_name = "URL")]
+    pub login_url: Option<String>,
     /// How long the audit log is kept
     #[arg(long, env = "SIGNET_AUDIT_KEEP", default_value = "90d", value_name = "TIME")]
     pub audit_keep: String,
     /// Write each event of the audit log to standard output too, as a line of JSON
     #[arg(long, env = "SIGNET_AUDIT_STDOUT")]
     pub audit_stdout: bool,
+    /// Where mails go: folder:PATH (files; `mail` beside the data when it is left out), smtp://USER@HOST:587 (STARTTLS), smtps://USER@HOST:465 (TLS) or smtp+plain://HOST:25 (unencrypted)
+    #[arg(long, env = "SIGNET_MAIL", value_name = "ROUTE")]
+    pub mail: Option<String>,
+    /// Who mails come from
+    #[arg(long, env = "SIGNET_MAIL_FROM", default_value = "Signet <signet@localhost>", value_name = "SENDER")]
+    pub mail_from: String,
+    /// A file with the password of the user in --mail
+    #[arg(long, env = "SIGNET_MAIL_PASSWORD_FILE", value_name = "FILE")]
+    pub mail_password_file: Option<PathBuf>,
+    /// The page of the first --origin that asks for a new password, where the link in a mail leads
+    #[arg(long, env = "SIGNET_RESET_PAGE", default_value = "/reset", value_name = "PATH")]
+    pub reset_page: String,
+    /// The page of the first --origin that confirms an address, where the link in a mail leads
+    #[arg(long, env = "SIGNET_VERIFY_PAGE", default_value = "/verify", value_name = "PATH")]
+    pub verify_page: String,
     /// The form of the log: text or json
     #[arg(long, env = "SIGNET_LOG", default_value = "text", value_name = "text|json")]
     pub log: String,
@@ -118,12 +157,26 @@ pub struct Config {
     pub admin_password: Option<Secret<String>>,
     /// Whether anybody may register.
     pub registration_open: bool,
+    /// What a new password has to be.
+    pub policy: Policy,
+    /// What a password hash costs.
+    pub hash_cost: Cost,
     /// How connections are encrypted.
     pub tls: Tls,
+    /// The page to log in at.
+    pub login_url: Option<String>,
     /// How long the audit log is kept.
     pub audit_keep: TimeDelta,
     /// Whether events are written to standard output too.
     pub audit_stdout: bool,
+    /// Where mails go.
+    pub mail: Route,
+    /// Who mails come from.
+    pub mail_from: Sender,
+    /// The path of the page that asks for a new password.
+    pub reset_page: String,
+    /// The path of the page that confirms an address.
+    pub verify_page: String,
     /// The form of the log.
     pub log: Log,
 }
@@ -160,7 +213,8 @@ impl Flags {
             let mend = format!("give a time of at most {}", self.session_end);
             return Err(bad("session-age", "longer than the session's absolute end", mend));
         }
-        let origins = self.origins.iter().map(|text| origin(text)).collect::<Result<_, _>>()?;
+        let origins: Vec<String> = self.origins.iter().map(|text| origin(text)).collect::<Result<_, _>>()?;
+        let login_url = self.login_url.as_deref().map(|url| login_page(url, &origins)).transpose()?;
         let choose = |flag: &str, text: &str, names: &[&str]| {
             let known = names.iter().position(|name| *name == text);
             known.ok_or_else(|| bad(flag, "no such choice", format!("give one of: {}", names.join(", "))))
@@ -183,7 +237,23 @@ impl Flags {
         if self.data == self.keys {
             return Err(bad("data", "the same folder as --keys", "name two folders"));
         }
+        let policy = Policy {
+            length: number("password-length", &self.password_length, LENGTH_MIN..=PASSWORD_BYTES_MAX / 8)?,
+            score: number("password-score", &self.password_score, 0..=4)?,
+        };
+        let hash_cost = self.hash_cost()?;
+        let admin_password = |path| admin_password(path, &policy);
         let admin_password = self.admin_password_file.as_deref().map(admin_password).transpose()?;
+        let mail = route(self.mail.as_deref(), self.mail_password_file.as_deref(), &self.data)?;
+        let mail_from = self.mail_from.parse().map_err(|_| {
+            bad(
+                "mail-from",
+                "not an address",
+                "give name@domain, or a name and an address as in Signet <signet@example.org>",
+            )
+        })?;
+        let reset_page = page("reset-page", self.reset_page)?;
+        let verify_page = page("verify-page", self.verify_page)?;
         Ok(Config {
             listen: self.listen,
             data: self.data,
@@ -194,21 +264,82 @@ impl Flags {
             life: Lifetime { age, end },
             admin_password,
             registration_open,
+            policy,
+            hash_cost,
             tls,
+            login_url,
             audit_keep,
             audit_stdout: self.audit_stdout,
+            mail,
+            mail_from,
+            reset_page,
+            verify_page,
             log,
         })
     }
 }
 
-fn admin_password(path: &Path) -> Result<Secret<String>, BadConfig> {
+impl Flags {
+    /// Argon2id, at least as dear as the cheapest parameters that OWASP's password storage cheat sheet names, and
+    /// within what a stored hash may cost.
+    fn hash_cost(&self) -> Result<Cost, BadConfig> {
+        let memory = kibibytes("hash-memory", &self.hash_memory, 7 * 1024..=256 * 1024)?;
+        let passes = number("hash-passes", &self.hash_passes, 1..=16)?;
+        let lanes = number("hash-lanes", &self.hash_lanes, 1..=16)?;
+        let work = memory * passes;
+        if work < 35 * 1024 {
+            let mend = "take more memory or more passes, such as 19MiB and 2, or 46MiB and 1";
+            return Err(bad("hash-passes", "memory times passes is below 35 MiB, which is too easy to guess", mend));
+        }
+        if work > 1024 * 1024 {
+            return Err(bad("hash-passes", "memory times passes is above 1 GiB", "take less memory or fewer passes"));
+        }
+        Ok(Cost { memory, passes, lanes })
+    }
+}
+
+fn number<T>(flag: &str, text: &str, range: RangeInclusive<T>) -> Result<T, BadConfig>
+where
+    T: FromStr + PartialOrd + fmt::Display,
+{
+    let mend = || format!("give a whole number from {} to {}", range.start(), range.end());
+    match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        Ok(_) => Err(bad(flag, "too small or too large", mend())),
+        Err(_) => Err(bad(flag, "not a number", mend())),
+    }
+}
+
+/// A size of memory in kibibytes.
+fn kibibytes(flag: &str, text: &str, range: RangeInclusive<u32>) -> Result<u32, BadConfig> {
+    let mend = || {
+        let mebibytes = |size: &u32| size / 1024;
+        format!("give a size from {}MiB to {}MiB", mebibytes(range.start()), mebibytes(range.end()))
+    };
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "k" | "kib" => 1,
+        "m" | "mib" => 1024,
+        "g" | "gib" => 1024 * 1024,
+        _ => return Err(bad(flag, "not a size", mend())),
+    };
+    let size = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(factor));
+    match size {
+        Some(size) if range.contains(&size) => Ok(size),
+        Some(_) => Err(bad(flag, "too small or too large", mend())),
+        None => Err(bad(flag, "not a size", mend())),
+    }
+}
+
+fn admin_password(path: &Path, policy: &Policy) -> Result<Secret<String>, BadConfig> {
     let flag = "admin-password-file";
     let text =
         String::from_utf8(read(flag, path)?).map_err(|_| bad(flag, "the file is not text", "write it in UTF-8"))?;
     let password = text.trim_end_matches(['\r', '\n']).to_owned();
-    crate::password::acceptable("password", &password)
-        .map_err(|fault| bad(flag, &fault.message, "write another one"))?;
+    policy.judge("password", &password, &ADMIN).map_err(|faults| {
+        let found: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
+        bad(flag, found.join("; "), "write another one")
+    })?;
     Ok(Secret(password))
 }
 
@@ -221,6 +352,58 @@ fn long_time(flag: &str, text: &str) -> Result<TimeDelta, BadConfig> {
     fine.ok_or_else(|| bad(flag, "too short or too long", mend))
 }
 
+/// Where mails go, with the password of its user.
+fn route(text: Option<&str>, password: Option<&Path>, data: &Path) -> Result<Route, BadConfig> {
+    let mut route = match text {
+        None => Route::Folder(data.with_file_name("mail")),
+        Some(text) => text.parse().map_err(|why| {
+            let mend = match why {
+                NotARoute::Unknown => {
+                    "give folder:PATH, smtp://USER@HOST:587, smtps://USER@HOST:465 or smtp+plain://HOST:25"
+                }
+                NotARoute::Password => "name its file with --mail-password-file",
+                NotARoute::Unencrypted => "use smtp:// or smtps://, or leave out the user",
+            };
+            bad("mail", why, mend)
+        })?,
+    };
+    if let Route::Folder(folder) = &route {
+        self::folder("mail", folder)?;
+        if folder == data {
+            return Err(bad("mail", "the same folder as --data", "name two folders"));
+        }
+    }
+    let flag = "mail-password-file";
+    let login = match &mut route {
+        Route::Smtp(relay) => relay.credentials.as_mut(),
+        Route::Folder(_) => None,
+    };
+    match (login, password) {
+        (Some((_, place)), Some(path)) => {
+            let odd = |_| bad(flag, "the file is not text", "write it in UTF-8");
+            let text = String::from_utf8(read(flag, path)?).map_err(odd)?;
+            let line = text.trim_end_matches(['\r', '\n']);
+            if line.is_empty() || line.chars().any(char::is_control) {
+                return Err(bad(flag, "the file does not hold a password", "write it in one line"));
+            }
+            *place = line.to_owned().into();
+        }
+        (Some(_), None) => return Err(bad(flag, "the user in --mail needs a password", "name the file that holds it")),
+        (None, Some(_)) => return Err(bad(flag, "--mail names no user", "give one as in smtp://USER@HOST:587")),
+        (None, None) => {}
+    }
+    Ok(route)
+}
+
+/// The path of a page of our own origin: nothing that a browser could take for another site, and no query.
+fn page(flag: &str, text: String) -> Result<String, BadConfig> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+    if !text.starts_with('/') || text.starts_with("//") || !text.chars().all(fine) {
+        return Err(bad(flag, "not the path of a page", "give one such as /reset"));
+    }
+    Ok(text)
+}
+
 fn time(flag: &str, text: &str, least: u64) -> Result<u32, BadConfig> {
     let seconds = text.parse().map(Duration::from_secs).or_else(|_| humantime::parse_duration(text));
     let seconds = seconds.map_err(|_| bad(flag, "not a time", "give one such as 90s, 30m, 1h or 14d"))?.as_secs();
@@ -228,6 +411,16 @@ fn time(flag: &str, text: &str, least: u64) -> Result<u32, BadConfig> {
         Ok(fine) if (least..=u64::from(LIFE_MAX)).contains(&seconds) => Ok(fine),
         _ => Err(bad(flag, "too short or too long", format!("give a time from {least} seconds to 400 days"))),
     }
+}
+
+/// A page on this host or on one of the origins.
+fn login_page(text: &str, origins: &[String]) -> Result<String, BadConfig> {
+    let path = origins.iter().find_map(|known| text.strip_prefix(known.as_str())).unwrap_or(text);
+    let plain = |c: char| c.is_ascii_graphic() && !"\\\"<>#".contains(c);
+    if path.starts_with('/') && !path.starts_with("//") && path.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(bad("login-url", "not a page of this host", "give a path such as /login, or a URL of one of the --origin"))
 }
 
 /// An origin as browsers send it (RFC 6454, section 6.1).

@@ -65,6 +65,9 @@ pub enum Error {
     /// The old password that a change of password asks for is not the right one.
     #[error("wrong old password")]
     WrongPassword,
+    /// The token of a link that was sent by mail is faulty, over, used, or stands for what has changed.
+    #[error("not the token of an open challenge")]
+    InvalidToken,
     /// The caller is known and lacks a right. The text names what is lacking.
     #[error("forbidden: needs {0}")]
     Forbidden(String),

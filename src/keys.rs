@@ -28,17 +28,30 @@ pub enum Kind {
     Session,
     /// A signed preference cookie.
     Cookie,
+    /// The right to set a new password, sent by mail.
+    Reset,
+    /// The proof of an address, sent to it by mail.
+    Verification,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Session, Self::Cookie];
+    const ALL: [Self; 4] = [Self::Session, Self::Cookie, Self::Reset, Self::Verification];
 
     const fn typ(self) -> &'static str {
         match self {
             Self::Session => "session+jwt",
             Self::Cookie => "cookie+jwt",
+            Self::Reset => "reset+jwt",
+            Self::Verification => "verify+jwt",
         }
     }
+}
+
+/// The SHA-256 of a secret that has 128 random bits or more: what is kept to know the secret again.
+#[must_use]
+pub fn digest(secret: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret);
+    digest.as_ref().try_into().unwrap_or_default()
 }
 
 /// One key: one `kid`, one algorithm.

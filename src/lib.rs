@@ -9,9 +9,11 @@
 //! | 7 | [`connection`], [`config`] | connections, encrypted or not; the configuration |
 //! | 6 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
 //! | 5 | [`administration`] | what staff does |
-//! | 4 | [`account`], [`session`] | a user's own account; the life of a session |
+//! | 4 | [`recovery`], [`account`], [`session`] | a password or an address proven by mail; a user's own account; the life of a session |
+//! | 4 | [`challenge`] | what is asked by mail |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
 //! | 2 | [`revocation`], [`token`], [`password`], [`store`] | what ended; signed text; hashes; what is kept |
+//! | 2 | [`mail`] | where mails go |
 //! | 1 | [`user`], [`rights`], [`audit`], [`keys`] | names, permissions, what was done, the keyring |
 //! | 0 | [`claims`], [`error`] | what a token says; what can go wrong |
 //!
@@ -26,13 +28,16 @@ pub mod administration;
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod challenge;
 pub mod claims;
 pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod error;
 pub mod keys;
+pub mod mail;
 pub mod password;
+pub mod recovery;
 pub mod revocation;
 pub mod rights;
 pub mod server;

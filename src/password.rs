@@ -2,35 +2,44 @@
 //!
 //! Owns the parameters, the encoding (PHC string) and the pool. A hash takes tens of milliseconds of one core
 //! and megabytes of memory: each worker keeps its memory for its life, a full queue is said at once, and
-//! nothing of it ever runs on the threads that serve requests.
+//! nothing of it ever runs on the threads that serve requests. `format.rs` knows the hashes that came from
+//! elsewhere, `policy.rs` what a new password has to be, `floor.rs` how long a failure takes.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2::{Algorithm, Block, Params, Version};
 use tokio::sync::oneshot;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Fault};
+use crate::error::Error;
+
+mod common;
+mod floor;
+pub mod format;
+pub mod policy;
+
+use floor::Floor;
+use format::Stored;
+pub use policy::Policy;
 
 /// Longest password, in bytes. Checked before anything else is done with one.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// Shortest password of a new account, in characters (Django's `MinimumLengthValidator`).
-pub const PASSWORD_CHARS_MIN: usize = 8;
-
 /// Jobs that may wait for each worker.
 const QUEUE_PER_WORKER: usize = 16;
 
-/// The most that a stored hash may ask for: kibibytes, passes, lanes. Beyond it a hash is not computed.
-const COST_MAX: (u32, u32, u32) = (256 * 1024, 16, 16);
-
 /// A password in clear, which no log can print and whose memory is wiped.
 #[derive(Clone)]
-pub struct Password(Zeroizing<String>);
+pub struct Password {
+    text: Zeroizing<String>,
+    /// As it was sent, when that is another text: Django does not normalise.
+    raw: Option<Zeroizing<String>>,
+}
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,9 +50,17 @@ impl fmt::Debug for Password {
 impl Password {
     /// The password, in NFC (NIST SP 800-63B-4, section 3.1.1.2), otherwise exactly as it was given.
     /// `None` when it is longer than [`PASSWORD_BYTES_MAX`].
+    ///
+    /// New hashes are of the NFC alone. A hash that came from elsewhere may be of the text as it was sent, so that
+    /// form is tried too; what is sent in another form than NFC costs two hashes, whoever's it is.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        (text.len() <= PASSWORD_BYTES_MAX).then(|| Self(Zeroizing::new(text.nfc().collect())))
+        if text.len() > PASSWORD_BYTES_MAX {
+            return None;
+        }
+        let normal = Zeroizing::new(text.nfc().collect::<String>());
+        let raw = (*normal != text).then(|| Zeroizing::new(text.to_owned()));
+        Some(Self { text: normal, raw })
     }
 
     /// A random one, of 20 characters that are easy to tell apart (about 100 bits).
@@ -55,32 +72,19 @@ impl Password {
         let mut bytes = Zeroizing::new([0; 20]);
         getrandom::fill(&mut *bytes).map_err(|e| Error::Internal(e.to_string()))?;
         let letter = |b: &u8| char::from(LETTERS[usize::from(b % 32)]);
-        Ok(Self(Zeroizing::new(bytes.iter().map(letter).collect())))
+        Ok(Self { text: Zeroizing::new(bytes.iter().map(letter).collect()), raw: None })
     }
 
     /// The text. For the one place that shows a new random password.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
     }
-}
 
-/// A password for a new account.
-///
-/// # Errors
-/// A fault of `field` that says which rule it breaks.
-pub fn acceptable(field: &str, text: &str) -> Result<Password, Fault> {
-    let too_long = || {
-        let message = format!("a password has at most {PASSWORD_BYTES_MAX} bytes");
-        Fault::new(field, "password_too_long", message)
-    };
-    let password = Password::new(text).ok_or_else(too_long)?;
-    if password.0.chars().count() < PASSWORD_CHARS_MIN {
-        let message =
-            format!("a password has at least {PASSWORD_CHARS_MIN} characters; a short sentence is a good one");
-        return Err(Fault::new(field, "password_too_short", message));
+    /// The texts that a stored hash may be of.
+    fn forms(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.text).chain(&self.raw).map(|form| form.as_bytes())
     }
-    Ok(password)
 }
 
 /// What a hash costs.
@@ -108,16 +112,39 @@ impl Cost {
     }
 }
 
+/// What a verification found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the password is the one that was hashed, and its owner may use it.
+    pub right: bool,
+    /// Whether the stored hash should be made anew, now that the password is at hand: its algorithm, its encoding or
+    /// any parameter differs from the present ones, up or down, or its salt is shorter than 16 bytes. Never with a
+    /// wrong password.
+    pub outdated: bool,
+}
+
+/// A password to be verified.
+struct Attempt {
+    password: Password,
+    /// Without a hash to compare with, the work is done all the same and the answer is no.
+    encoded: Option<String>,
+    /// Whether the right password counts.
+    admitted: bool,
+}
+
+/// A verdict, and the instant before which it is not told.
+type Judged = (Verdict, Option<Instant>);
+
 enum Job {
     Hash(Password, oneshot::Sender<Result<String, Error>>),
-    /// Without a hash to compare with, the work is done all the same and the answer is no.
-    Verify(Password, Option<String>, oneshot::Sender<Result<bool, Error>>),
+    Verify(Attempt, oneshot::Sender<Result<Judged, Error>>),
 }
 
 /// The workers. Dropping the pool ends them after the work that they already have.
 pub struct Pool {
     jobs: Option<mpsc::SyncSender<Job>>,
     workers: Vec<JoinHandle<()>>,
+    cost: Cost,
 }
 
 impl Pool {
@@ -129,14 +156,15 @@ impl Pool {
         cost.params()?;
         let (jobs, queue) = mpsc::sync_channel(QUEUE_PER_WORKER * workers);
         let queue = Arc::new(Mutex::new(queue));
+        let floor = Arc::new(Floor::default());
         let start = |n: usize| {
             let queue = Arc::clone(&queue);
-            let name = format!("signet-hash-{n}");
-            std::thread::Builder::new().name(name).spawn(move || work(&queue, cost))
+            let worker = Worker { cost, floor: Arc::clone(&floor), memory: Vec::new() };
+            std::thread::Builder::new().name(format!("signet-hash-{n}")).spawn(move || worker.run(&queue))
         };
         let workers = (0..workers).map(start).collect::<Result<_, _>>();
         let workers = workers.map_err(|e| Error::Internal(format!("cannot start a hash worker: {e}")))?;
-        Ok(Self { jobs: Some(jobs), workers })
+        Ok(Self { jobs: Some(jobs), workers, cost })
     }
 
     /// The encoded hash of a new password.
@@ -147,13 +175,36 @@ impl Pool {
         self.ask(|answer| Job::Hash(password, answer)).await
     }
 
-    /// Whether the password is the one that was hashed. Takes the time of one hash also when there is no hash
-    /// to compare with, or none that can match, so that the time tells nothing (OWASP ASVS 6.3.8).
+    /// Whether the password is the one that was hashed, and whether its owner is `admitted`: to one who is not, the
+    /// right password is as wrong as any.
+    ///
+    /// Every failure takes the time of one hash at the present cost at least, also when there is no hash to compare
+    /// with, or none that can match, so that the time tells nothing (OWASP ASVS 6.3.8). Hashes from elsewhere can be
+    /// dearer than that. As soon as the pool has computed one, every failure is told only when as much time has gone
+    /// by since its work began as the slowest took; see [`Pool::calibrate`]. What remains: a failure that is slower
+    /// than any before it, because the machine is busier or the hash is of a kind not seen yet, stands out once.
     ///
     /// # Errors
     /// `Busy` at once when the queue is full.
-    pub async fn verify(&self, password: Password, encoded: Option<String>) -> Result<bool, Error> {
-        self.ask(|answer| Job::Verify(password, encoded, answer)).await
+    pub async fn verify(&self, password: Password, encoded: Option<String>, admitted: bool) -> Result<Verdict, Error> {
+        let attempt = Attempt { password, encoded, admitted };
+        let (verdict, not_before) = self.ask(|answer| Job::Verify(attempt, answer)).await?;
+        if let Some(instant) = not_before {
+            tokio::time::sleep_until(instant.into()).await;
+        }
+        Ok(verdict)
+    }
+
+    /// Lets the pool learn what a failure against this hash takes, unless it is a hash of the present cost.
+    ///
+    /// # Errors
+    /// `Busy` at once when the queue is full.
+    pub async fn calibrate(&self, encoded: String) -> Result<(), Error> {
+        let dear = Stored::parse(&encoded).is_ok_and(|stored| !stored.is_current(self.cost));
+        if dear {
+            self.verify(Password::random()?, Some(encoded), false).await?;
+        }
+        Ok(())
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job) -> Result<T, Error> {
@@ -179,75 +230,86 @@ impl Drop for Pool {
     }
 }
 
-fn work(queue: &Mutex<mpsc::Receiver<Job>>, cost: Cost) {
-    let mut memory = Vec::new();
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        // A caller that has gone away needs no answer, and no work.
-        match job {
-            Ok(Job::Hash(_, answer)) if answer.is_closed() => {}
-            Ok(Job::Verify(_, _, answer)) if answer.is_closed() => {}
-            Ok(Job::Hash(password, answer)) => drop(answer.send(hash(&password, cost, &mut memory))),
-            Ok(Job::Verify(password, encoded, answer)) => {
-                drop(answer.send(verify(&password, encoded.as_deref(), cost, &mut memory)));
+struct Worker {
+    cost: Cost,
+    floor: Arc<Floor>,
+    /// What argon2 works in.
+    memory: Vec<Block>,
+}
+
+impl Worker {
+    fn run(mut self, queue: &Mutex<mpsc::Receiver<Job>>) {
+        loop {
+            let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            // A caller that has gone away needs no answer, and no work.
+            match job {
+                Ok(Job::Hash(_, answer)) if answer.is_closed() => {}
+                Ok(Job::Verify(_, answer)) if answer.is_closed() => {}
+                Ok(Job::Hash(password, answer)) => drop(answer.send(self.hash(&password))),
+                Ok(Job::Verify(attempt, answer)) => drop(answer.send(self.verify(&attempt))),
+                Err(_) => return,
             }
-            Err(_) => return,
+            self.give_back();
         }
     }
-}
 
-/// The raw hash, in memory that is kept from one call to the next: allocating it each time takes twice as long
-/// and leaves the heap in pieces.
-fn derive(
-    password: &Password,
-    salt: &[u8],
-    params: Params,
-    out: &mut [u8],
-    memory: &mut Vec<Block>,
-) -> Result<(), Error> {
-    let needed = params.block_count();
-    if memory.len() < needed {
-        memory.resize(needed, Block::default());
+    /// The memory of a dearer hash than the own ones is not kept.
+    fn give_back(&mut self) {
+        let own = self.cost.params().map_or(0, |params| params.block_count());
+        if self.memory.len() > own {
+            self.memory.truncate(own);
+            self.memory.shrink_to_fit();
+        }
     }
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    argon2
-        .hash_password_into_with_memory(password.0.as_bytes(), salt, out, &mut memory[..needed])
-        .map_err(|e| Error::Internal(format!("argon2: {e}")))
-}
 
-fn hash(password: &Password, cost: Cost, memory: &mut Vec<Block>) -> Result<String, Error> {
-    let mut salt = [0; 16];
-    getrandom::fill(&mut salt).map_err(|e| Error::Internal(e.to_string()))?;
-    let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
-    derive(password, &salt, cost.params()?, &mut out, memory)?;
-    let odd = |e: argon2::password_hash::phc::Error| Error::Internal(format!("password hash: {e}"));
-    let encoded = PasswordHash {
-        algorithm: Algorithm::Argon2id.ident(),
-        version: Some(Version::V0x13.into()),
-        params: ParamsString::try_from(&cost.params()?).map_err(|e| Error::Internal(format!("password hash: {e}")))?,
-        salt: Some(Salt::new(&salt).map_err(odd)?),
-        hash: Some(Output::new(&out).map_err(odd)?),
-    };
-    Ok(encoded.to_string())
-}
+    fn hash(&mut self, password: &Password) -> Result<String, Error> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|e| Error::Internal(e.to_string()))?;
+        let out = self.derive(password.text.as_bytes(), &salt)?;
+        let odd = |e: argon2::password_hash::phc::Error| Error::Internal(format!("password hash: {e}"));
+        let params = ParamsString::try_from(&self.cost.params()?);
+        let encoded = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: params.map_err(|e| Error::Internal(format!("password hash: {e}")))?,
+            salt: Some(Salt::new(&salt).map_err(odd)?),
+            hash: Some(Output::new(&out).map_err(odd)?),
+        };
+        Ok(encoded.to_string())
+    }
 
-fn verify(password: &Password, encoded: Option<&str>, cost: Cost, memory: &mut Vec<Block>) -> Result<bool, Error> {
-    if let Some((salt, params, expected)) = encoded.and_then(parts) {
+    fn derive(&mut self, password: &[u8], salt: &[u8]) -> Result<[u8; Params::DEFAULT_OUTPUT_LEN], Error> {
         let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
-        derive(password, &salt, params, &mut out, memory)?;
-        // `Output` compares in constant time.
-        return Ok(Output::new(&out).is_ok_and(|found| found == expected));
+        let function = (Algorithm::Argon2id, Version::V0x13, self.cost.params()?);
+        format::fill(&mut self.memory, function, password, salt, &mut out).map_err(Error::Internal)?;
+        Ok(out)
     }
-    hash(password, cost, memory)?;
-    Ok(false)
-}
 
-/// Salt, parameters and expected output of an encoded hash, unless it is malformed or asks for too much.
-fn parts(encoded: &str) -> Option<(Vec<u8>, Params, Output)> {
-    let parsed = PasswordHash::new(encoded).ok()?;
-    let ours = parsed.algorithm == Algorithm::Argon2id.ident() && parsed.version == Some(Version::V0x13.into());
-    let params = Params::try_from(&parsed).ok()?;
-    let affordable = params.m_cost() <= COST_MAX.0 && params.t_cost() <= COST_MAX.1 && params.p_cost() <= COST_MAX.2;
-    let (salt, output) = (parsed.salt?, parsed.hash?);
-    (ours && affordable && output.len() == Params::DEFAULT_OUTPUT_LEN).then(|| (salt.to_vec(), params, output))
+    fn verify(&mut self, attempt: &Attempt) -> Result<Judged, Error> {
+        let Attempt { password, encoded, admitted } = attempt;
+        let began = Instant::now();
+        let stored = encoded.as_deref().and_then(|encoded| Stored::parse(encoded).ok());
+        let current = stored.as_ref().is_some_and(|stored| stored.is_current(self.cost));
+        if let Some(stored) = &stored {
+            for form in password.forms() {
+                // What the library refuses is as wrong as what does not match.
+                if stored.matches(form, &mut self.memory).unwrap_or(false) && *admitted {
+                    return Ok((Verdict { right: true, outdated: !current }, None));
+                }
+            }
+        }
+        let spent = began.elapsed();
+        let mut forms = 0;
+        for form in password.forms() {
+            forms += 1;
+            if !current {
+                self.derive(form, &[0; 16])?;
+            }
+        }
+        if let Some(stored) = stored.filter(|_| !current) {
+            self.floor.learn(stored.price(), spent / forms, began.elapsed() / forms);
+        }
+        let not_before = self.floor.each().map(|each| began + each * forms);
+        Ok((Verdict { right: false, outdated: false }, not_before))
+    }
 }

@@ -131,6 +131,13 @@ impl GroupTable {
         self.names.get(&id).map(String::as_str)
     }
 
+    /// The groups that grant a permission.
+    #[must_use]
+    pub fn granting(&self, permission: &str) -> BTreeSet<GroupId> {
+        let granting = self.by_name.values().filter(|entry| entry.grants.contains(permission));
+        granting.map(|entry| entry.id).collect()
+    }
+
     /// The group of a name.
     #[must_use]
     pub fn id(&self, name: &str) -> Option<GroupId> {
@@ -156,6 +163,18 @@ impl GroupTable {
                     .groups
                     .iter()
                     .any(|group| self.by_name.get(group).is_some_and(|entry| entry.grants.contains(permission))))
+    }
+
+    /// Whether the claims allow any permission of an application (Django's `has_module_perms`). A superuser is
+    /// allowed those of every application, also of one that does not exist.
+    #[must_use]
+    pub fn allows_any_of(&self, claims: &Claims, label: &str) -> bool {
+        let of_it = |name: &str| name.strip_prefix(label).is_some_and(|rest| rest.starts_with('.'));
+        let groups = || claims.groups.iter().filter_map(|group| self.by_name.get(group));
+        claims.sub.is_some()
+            && (claims.is_superuser
+                || claims.permissions.iter().any(|name| of_it(name))
+                || groups().any(|entry| entry.grants.iter().any(|name| of_it(name))))
     }
 
     /// Every permission that direct grants and groups give together (Django's `get_all_permissions`, without

@@ -22,11 +22,15 @@ use crate::audit::{self, Event, Sink};
 use crate::config::{Config, Tls};
 use crate::connection;
 use crate::keys::{self, Keyring};
+use crate::mail::{Links, Post};
 use crate::password::Password;
 use crate::store::embedded::Embedded;
 
 /// How long running requests may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long mails that are on their way may take after that.
+const DRAIN_MAIL: Duration = Duration::from_secs(5);
 
 /// Why the server could not start or go on: what, why, and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,7 @@ pub struct Server {
     keys: PathBuf,
     hangup: Signal,
     admin_password: Option<Password>,
+    mail: String,
 }
 
 impl Server {
@@ -63,26 +68,36 @@ impl Server {
             ))
         })?;
         let address = listener.local_addr().map_err(cannot)?;
-        let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
-        let keyring = keyring(&config.keys)?;
-        let store = Embedded::open(&config.data).map_err(cannot)?;
-        let parts = Parts {
-            issuer: config.issuer,
-            audience: config.audience,
-            life: config.life,
-            registration_open: config.registration_open,
-            audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },
-            ..Parts::new(Arc::new(store), keyring, Arc::new(now))
-        };
-        let app = App::open(parts).await.map_err(cannot)?;
-        let given = config.admin_password.as_ref().map(|secret| secret.0.as_str());
-        let admin_password = account::first_superuser(&app, given).await.map_err(cannot)?;
         let scheme = if config.tls == Tls::Off { "http" } else { "https" };
         let host = config.listen.rsplit_once(':').map_or("", |(host, _)| host);
         let base = match host {
             "localhost" => format!("{scheme}://localhost:{}", address.port()),
             _ => format!("{scheme}://{address}"),
         };
+        let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
+        let keyring = keyring(&config.keys)?;
+        let store = Embedded::open(&config.data).map_err(cannot)?;
+        let links = Links {
+            origin: config.origins.first().unwrap_or(&base).clone(),
+            reset_page: config.reset_page,
+            verify_page: config.verify_page,
+        };
+        let mail = config.mail.to_string();
+        let post = Post::open(&config.mail, config.mail_from, links).map_err(cannot)?;
+        let parts = Parts {
+            issuer: config.issuer,
+            audience: config.audience,
+            life: config.life,
+            registration_open: config.registration_open,
+            hash_cost: config.hash_cost,
+            policy: config.policy,
+            post: Some(post),
+            audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },
+            ..Parts::new(Arc::new(store), keyring, Arc::new(now))
+        };
+        let app = App::open(parts).await.map_err(cannot)?;
+        let given = config.admin_password.as_ref().map(|secret| secret.0.as_str());
+        let admin_password = account::first_superuser(&app, given).await.map_err(cannot)?;
         let origins = if config.origins.is_empty() {
             let here = |host| format!("{scheme}://{host}:{}", address.port());
             ["localhost", "127.0.0.1", "[::1]"].map(here).into()
@@ -98,10 +113,11 @@ impl Server {
             acceptor,
             address,
             base,
-            settings: Settings { origins: Origins::new(origins), https_only },
+            settings: Settings { origins: Origins::new(origins), https_only, login_url: config.login_url },
             keys: config.keys,
             hangup,
             admin_password,
+            mail,
         })
     }
 
@@ -117,6 +133,12 @@ impl Server {
         &self.base
     }
 
+    /// Where mails go, for a person to look for them.
+    #[must_use]
+    pub fn mail(&self) -> &str {
+        &self.mail
+    }
+
     /// The random password of the superuser `admin`, when one was made just now.
     #[must_use]
     pub fn admin_password(&self) -> Option<&Password> {
@@ -129,13 +151,17 @@ impl Server {
     /// When connections can be accepted no more.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), CannotServe> {
         let reloading = tokio::spawn(reload_on_hangup(self.hangup, self.app.clone(), self.keys));
+        let app = self.app.clone();
+        let calibrating = tokio::spawn(async move { app.calibrate().await });
         let served = serve(self.app, self.acceptor, self.settings, stop).await;
+        calibrating.abort();
         reloading.abort();
         served
     }
 }
 
-/// Serves all of Signet's operations on the connections, until `stop` is done and running requests have finished.
+/// Serves all of Signet's operations on the connections, until `stop` is done, running requests have finished and
+/// mails that are on their way have had a little time.
 ///
 /// # Errors
 /// When connections can be accepted no more.
@@ -146,9 +172,12 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), CannotServe> {
     let tending = tokio::spawn(app.clone().tend());
-    let endpoint = crate::api::routes().with(Front::new(app, settings));
+    let endpoint = crate::api::routes().with(Front::new(app.clone(), settings));
     let server = poem::Server::new_with_acceptor(acceptor);
     let served = server.run_with_graceful_shutdown(endpoint, stop, Some(DRAIN)).await;
+    if let Some(post) = app.post() {
+        post.finish(DRAIN_MAIL).await;
+    }
     tending.abort();
     served.map_err(cannot)
 }

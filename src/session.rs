@@ -3,6 +3,7 @@
 //! Called by `api/`. A verified request makes no call of the store here; the exceptions are named: log-in,
 //! log-out, devices, and the one read that renews the claims of a token whose rights were changed.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::claims::{Claims, Data, Expiry, UserId};
 use crate::error::{Error, TokenFault};
 use crate::revocation::Standing;
 use crate::rights::GroupTable;
-use crate::store::{Member, Witness};
+use crate::store::{Member, Slice, Witness};
 use crate::token::{Successor, Verified};
 use crate::user::User;
 
@@ -102,6 +103,20 @@ impl Session {
         self.claims().is_some_and(|claims| self.groups.allows(claims, permission))
     }
 
+    /// Whether the user has any permission of the application (Django's `has_module_perms`); false for nobody.
+    #[must_use]
+    pub fn has_module_permissions(&self, label: &str) -> bool {
+        self.claims().is_some_and(|claims| self.groups.allows_any_of(claims, label))
+    }
+
+    /// What was granted to the user directly and through groups, sorted. Not what a superuser has besides.
+    #[must_use]
+    pub fn granted(&self) -> BTreeSet<&str> {
+        let Some(claims) = self.claims().filter(|claims| claims.sub.is_some()) else { return BTreeSet::new() };
+        let direct = claims.permissions.iter().map(String::as_str);
+        self.groups.all(direct, claims.groups.iter().map(String::as_str))
+    }
+
     /// The token that the client has to be given, when this is an issue that it does not have.
     #[must_use]
     pub fn token_to_send(&self) -> Option<&str> {
@@ -164,6 +179,20 @@ impl Session {
 const SUCCESSORS_MAX: usize = 8;
 
 const DEAD: Error = Error::NotAuthenticated(TokenFault::Revoked);
+
+/// The names of all permissions of the session's user, sorted (Django's `get_all_permissions`): from the claims; for
+/// a superuser, the catalogue.
+///
+/// # Errors
+/// `Unavailable` when the store failed.
+pub async fn permissions(app: &App, session: &Session) -> Result<Vec<String>, Error> {
+    if session.claims().is_some_and(|claims| claims.is_superuser) {
+        let all = Slice { limit: usize::MAX, ..Slice::default() };
+        let catalogue = app.store().permissions(all).await.map_err(unavailable)?.items;
+        return Ok(catalogue.into_iter().map(|entry| entry.name.to_string()).collect());
+    }
+    Ok(session.granted().into_iter().map(str::to_owned).collect())
+}
 
 /// The session of a token, or the empty one when there is no token.
 ///

@@ -9,6 +9,7 @@
 //! * Absence is `None`; an error means that the store itself failed, or that a write's condition did not hold.
 //! * Time is an argument.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -16,7 +17,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Event, Filter};
-use crate::claims::{GroupId, SessionId, UserId};
+use crate::claims::{ChallengeKind, GroupId, SessionId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::user::User;
 
@@ -46,6 +47,9 @@ pub enum StoreError {
     /// The rights of the session in whose name the writes are made were changed.
     #[error("the session's rights were changed")]
     Outdated,
+    /// The challenge is not the newest one of its kind, was answered, or what it stood for has changed.
+    #[error("the challenge is over")]
+    Spent,
     /// A record that the call needs cannot be read. Others are not affected.
     #[error("{0}")]
     Damaged(String),
@@ -100,6 +104,17 @@ pub struct OpenSession {
     pub agent: String,
 }
 
+/// What a user was asked by mail, as it is kept: enough to know the answer, not enough to give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// The SHA-256 of the secret that the answer has to know.
+    pub digest: [u8; 32],
+    /// The address that it went to.
+    pub address: String,
+    /// When it was asked.
+    pub asked: DateTime<Utc>,
+}
+
 /// A durable record that something ended, kept until `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
@@ -147,21 +162,35 @@ pub enum Write {
     CreateUser(Box<User>),
     /// Another state of a user. `Changed` when the version differs, or when a group or permission that is new
     /// to the user is gone; `Taken` when the new name's key is in use.
-    /// The time of the latest log-in stays as it is.
+    /// The time of the latest log-in stays as it is, and so does the password when the generation does: a change of
+    /// password is a new generation, and a hash that was made anew meanwhile is not lost. Drops the challenges whose
+    /// ground is gone: both by another address or a disabled account, the reset also by another password.
     ChangeUser {
         /// The new state.
         user: Box<User>,
         /// The version that it was made from.
         was: u64,
     },
-    /// No such user any more, nor the user's open sessions.
+    /// The same password under another hash, known to be right at a log-in. Neither the version nor the generation
+    /// moves on, as nothing has changed for anybody. Does nothing when the user's hash is not `was` any more, or
+    /// the user is gone.
+    UpgradePassword {
+        /// The user.
+        user: UserId,
+        /// The encoded hash that the password was judged by.
+        was: String,
+        /// The encoded hash to be stored in its place.
+        now: String,
+    },
+    /// No such user any more, nor the user's open sessions and challenges.
     DeleteUser {
         /// The user.
         id: UserId,
         /// The version at which the decision was taken.
         was: u64,
     },
-    /// A log-in: records the session and the time. `Changed` unless the user is active and at `generation`.
+    /// A log-in: records the session and the time, and drops an open reset: whoever knows the password needs none.
+    /// `Changed` unless the user is active and at `generation`.
     OpenSession {
         /// The session.
         session: OpenSession,
@@ -181,6 +210,26 @@ pub enum Write {
         user: UserId,
         /// The one that stays.
         keep: Option<SessionId>,
+    },
+    /// The newest challenge of its kind; the one before is dropped. `Changed` unless the user is active and at the
+    /// challenge's address. The version of the user stays as it is: anybody can have a reset asked for.
+    Challenge {
+        /// Who is asked.
+        user: UserId,
+        /// What for.
+        kind: ChallengeKind,
+        /// The challenge.
+        challenge: Challenge,
+    },
+    /// An answer to a challenge, which is dropped. `Spent` unless it is the newest one of its kind: of two answers at
+    /// once, one commit happens.
+    Answer {
+        /// Who was asked.
+        user: UserId,
+        /// What for.
+        kind: ChallengeKind,
+        /// Its [`Challenge::digest`].
+        digest: [u8; 32],
     },
     /// A new group. `Taken` when the name is in use.
     CreateGroup(Group),
@@ -237,6 +286,75 @@ pub struct Slice {
     pub limit: usize,
 }
 
+/// The orders in which users can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UserOrder {
+    /// By the key of the name.
+    #[default]
+    Username,
+    /// By the time at which the account was made.
+    DateJoined,
+    /// By the latest log-in; who never logged in comes first.
+    LastLogin,
+}
+
+/// A permission that is held, and the groups that grant it.
+#[derive(Debug, Clone)]
+pub struct Holding {
+    /// The permission.
+    pub permission: Permission,
+    /// All groups that grant it.
+    pub granted_by: BTreeSet<GroupId>,
+}
+
+/// Which users are wanted; `None` for any.
+#[derive(Debug, Clone, Default)]
+pub struct UserFilter {
+    /// Members of this group.
+    pub group: Option<GroupId>,
+    /// Who has this permission: directly, by a group, or as a superuser.
+    pub holds: Option<Holding>,
+    /// With this flag so.
+    pub is_active: Option<bool>,
+    /// With this flag so.
+    pub is_staff: Option<bool>,
+    /// With this flag so.
+    pub is_superuser: Option<bool>,
+}
+
+/// A page of users, in an order, of those that a filter wants.
+#[derive(Debug, Clone, Default)]
+pub struct UserQuery {
+    /// Which page. The search looks at the name, the address and both person names.
+    pub slice: Slice,
+    /// In which order.
+    pub order: UserOrder,
+    /// Whether the order is turned round.
+    pub descending: bool,
+    /// Which users.
+    pub filter: UserFilter,
+}
+
+impl UserQuery {
+    /// Whether the user is one of those that filter and search want.
+    #[must_use]
+    pub fn wants(&self, user: &User) -> bool {
+        let UserFilter { group, holds, is_active, is_staff, is_superuser } = &self.filter;
+        let flag = |wanted: &Option<bool>, value: bool| wanted.is_none_or(|wanted| wanted == value);
+        let has = |held: &Holding| {
+            user.is_superuser
+                || user.permissions.contains(&held.permission)
+                || !user.groups.is_disjoint(&held.granted_by)
+        };
+        flag(is_active, user.is_active)
+            && flag(is_staff, user.is_staff)
+            && flag(is_superuser, user.is_superuser)
+            && group.is_none_or(|group| user.groups.contains(&group))
+            && holds.as_ref().is_none_or(has)
+            && self.slice.search.as_ref().is_none_or(|text| user.mentions(&text.to_lowercase()))
+    }
+}
+
 /// A page of a list, and the key to go on from.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
@@ -265,8 +383,15 @@ pub trait Store: Send + Sync + 'static {
     fn member(&self, id: UserId) -> Reply<'_, Option<Member>>;
     /// The user under the key of a name.
     fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>>;
+    /// Users under the key of an address ([`crate::user::address_key`]), at most so many: those who have shown that it
+    /// is theirs first, then those who have been there longest.
+    fn users_at<'a>(&'a self, key: &'a str, limit: usize) -> Reply<'a, Vec<User>>;
+    /// The newest challenge of a kind that is open to the user.
+    fn challenge(&self, user: UserId, kind: ChallengeKind) -> Reply<'_, Option<Challenge>>;
     /// Users by the key of their name. The search looks at the name, the address and both person names.
     fn users(&self, slice: Slice) -> Reply<'_, Page<User>>;
+    /// Users in an order, of those that a filter wants. A page of a narrow filter may be empty and have a next one.
+    fn find_users(&self, query: UserQuery) -> Reply<'_, Page<User>>;
     /// All members of a group.
     fn members(&self, group: GroupId) -> Reply<'_, Vec<User>>;
     /// All to whom a permission is granted directly.

@@ -17,6 +17,10 @@ use crate::claims::{Claims, LIFE_MAX};
 use crate::error::{Error, TokenFault};
 use crate::keys::{Keyring, Kind};
 
+mod challenge;
+
+pub use challenge::{CHALLENGE_LIFE, ChallengeClaims};
+
 /// Longest token that is looked at. No cookie that is issued is longer.
 pub const TOKEN_BYTES_MAX: usize = 4096;
 

@@ -15,6 +15,7 @@ use crate::error::Fault;
 use crate::rights::Permission;
 
 /// A user's record, as the store keeps it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, named as in Django")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Never given to anybody else.
@@ -31,6 +32,9 @@ pub struct User {
     pub last_name: String,
     /// Address, or empty; at most 254 characters.
     pub email: String,
+    /// Whether the user has shown that mail to this address arrives.
+    #[serde(default)]
+    pub email_verified: bool,
     /// Whether the user may log in.
     pub is_active: bool,
     /// Whether administration is open to the user; grants nothing by itself.
@@ -49,6 +53,21 @@ pub struct User {
     pub last_login: Option<DateTime<Utc>>,
     /// When the account was made.
     pub date_joined: DateTime<Utc>,
+}
+
+impl User {
+    /// Whether there is a password that could match (Django's `has_usable_password`).
+    #[must_use]
+    pub fn has_usable_password(&self) -> bool {
+        !self.password.is_empty() && !self.password.starts_with(UNUSABLE_PASSWORD)
+    }
+
+    /// Whether the name, the address or a person name contains the text, which is in lower case.
+    #[must_use]
+    pub fn mentions(&self, text: &str) -> bool {
+        let fields = [self.username.as_str(), &self.email, &self.first_name, &self.last_name];
+        fields.iter().any(|field| field.to_lowercase().contains(text))
+    }
 }
 
 /// The encoded password that no password matches (Django's unusable password).
@@ -123,6 +142,13 @@ pub fn email(text: &str) -> Result<String, Fault> {
     Ok(format!("{name}@{}", domain.to_lowercase()))
 }
 
+/// The key under which an address is found: without regard to case and width, in both of its parts. Two addresses of
+/// one key are meant alike by people, and may still be two mailboxes: mail goes to the stored one (CVE-2019-19844).
+#[must_use]
+pub fn address_key(address: &str) -> String {
+    default_case_fold_str(&address.nfkc().collect::<String>()).nfkc().collect()
+}
+
 /// A given or family name as it is stored: trimmed.
 ///
 /// # Errors
@@ -137,7 +163,7 @@ pub fn person_name(field: &str, text: &str) -> Result<String, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Username, email};
+    use super::{Username, address_key, email};
 
     #[test]
     fn names_are_normalised_and_unique_without_case_and_width() {
@@ -151,6 +177,17 @@ mod tests {
         }
         assert!(Username::parse(&"a".repeat(151)).is_err());
         assert!(Username::parse(&"a".repeat(150)).is_ok());
+    }
+
+    #[test]
+    fn an_address_is_found_without_case_and_width_and_no_look_alike_finds_it() {
+        let same = |a: &str, b: &str| address_key(a) == address_key(b);
+        assert!(same("Mike@Example.org", "mike@example.org"));
+        assert!(same("stra\u{df}e@example.org", "STRASSE@example.org"));
+        assert!(same("\u{ff4d}ike@example.org", "mike@example.org"));
+        assert!(!same("m\u{131}ke@example.org", "mike@example.org"), "a dotless i");
+        assert!(!same("M\u{130}KE@example.org", "mike@example.org"), "a dotted capital I");
+        assert!(!same("mike@ex\u{430}mple.org", "mike@example.org"), "a Cyrillic a");
     }
 
     #[test]

@@ -10,9 +10,10 @@ use crate::account::{self, Profile, Registration};
 use crate::api::Group;
 use crate::api::body::Body;
 use crate::api::caller::{AnyCaller, LoginRequired, SentToken, client};
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, ProblemError};
 use crate::api::shown::{LoggedIn, Session, User};
 use crate::api::visit::Visit;
+use crate::password::policy::About;
 use crate::session;
 
 /// What somebody who registers says.
@@ -85,6 +86,45 @@ impl Example for PasswordChange {
     fn example() -> Self {
         Self { old_password: "a short sentence".to_owned(), new_password: "another short sentence".to_owned() }
     }
+}
+
+/// A password to be judged before it is set, and what is known about its owner.
+#[derive(Object)]
+#[oai(example)]
+pub struct PasswordQuestion {
+    /// The password.
+    password: String,
+    /// The name that a log-in takes.
+    username: Option<String>,
+    /// Given name.
+    first_name: Option<String>,
+    /// Family name.
+    last_name: Option<String>,
+    /// Address.
+    email: Option<String>,
+}
+
+impl Example for PasswordQuestion {
+    fn example() -> Self {
+        Self {
+            password: "alice2026".to_owned(),
+            username: Some("alice".to_owned()),
+            first_name: None,
+            last_name: None,
+            email: Some("alice@example.com".to_owned()),
+        }
+    }
+}
+
+/// What the rules say about a password.
+#[derive(Object)]
+pub struct PasswordVerdict {
+    /// Whether it would be accepted.
+    acceptable: bool,
+    /// Each rule that it breaks.
+    faults: Vec<ProblemError>,
+    /// How hard it is to guess, from 0 (at once) to 4 (very hard).
+    score: u8,
 }
 
 /// The account is made.
@@ -203,5 +243,29 @@ impl AccountApi {
         let session = account::change_password(visit.app(), &caller, old_password, new_password, &from).await?;
         visit.keep(session.clone());
         Ok(Json(Session::of(&session)))
+    }
+
+    /// Check a password
+    ///
+    /// Says what is wrong with a password before it is set: all of it, in the codes that setting it would give. When
+    /// nothing is told about its owner, it is judged as the caller's own. Nothing is kept.
+    #[oai(path = "/v1/password/check", method = "post", operation_id = "check_password")]
+    async fn check_password(
+        &self,
+        visit: Data<&Visit>,
+        caller: AnyCaller,
+        Body(question): Body<PasswordQuestion>,
+    ) -> Result<Json<PasswordVerdict>, Problem> {
+        let PasswordQuestion { password, username, first_name, last_name, email } = &question;
+        let told = [username, first_name, last_name, email];
+        let [username, first_name, last_name, email] = told.map(|text| text.as_deref().unwrap_or_default());
+        let about = About { username, first_name, last_name, email };
+        let told = told.iter().any(|text| text.is_some()).then_some(about);
+        let found = account::check_password(visit.app(), &caller, password, told).await?;
+        Ok(Json(PasswordVerdict {
+            acceptable: found.faults.is_empty(),
+            faults: found.faults.into_iter().map(ProblemError::from).collect(),
+            score: found.score,
+        }))
     }
 }

@@ -104,6 +104,7 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let unsafe_method = method != "get";
     let table = [
         (has_body || is("query", ""), Code::MalformedBody),
+        (operation_id.starts_with("confirm_"), Code::InvalidToken),
         (has_session, Code::NotAuthenticated),
         (unsafe_method || is_administration, Code::Forbidden),
         (is("path", ""), Code::NotFound),
@@ -112,7 +113,7 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
         (is("header", "If-Match"), Code::PreconditionFailed),
         (has_body || REISSUING.contains(&operation_id.as_str()), Code::BodyTooLarge),
         (has_body, Code::UnsupportedMediaType),
-        (has_body || path.starts_with("/v1/cookies"), Code::Invalid),
+        (has_body || path.starts_with("/v1/cookies") || path == "/v1/email/verify", Code::Invalid),
         (true, Code::Internal),
         (true, Code::Unavailable),
     ];

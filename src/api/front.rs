@@ -4,38 +4,30 @@
 //! security headers. Programs that embed Signet put their own routes behind it.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, Middleware, Request, Response};
 
 use crate::api::cookie;
-use crate::api::origin::Origins;
 use crate::api::problem::{self, Code, Problem};
+pub use crate::api::visit::Settings;
 use crate::api::visit::{Outcome, Visit};
 use crate::app::App;
 use crate::error::Error;
 
-/// What a deployment sets for the front.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// The origins whose pages may call.
-    pub origins: Origins,
-    /// Whether browsers are told to come by https only (RFC 6797), for a year, subdomains included.
-    pub https_only: bool,
-}
-
 /// The middleware. See the module.
 pub struct Front {
     app: App,
-    settings: Settings,
+    settings: Arc<Settings>,
 }
 
 impl Front {
     /// The front of this Signet.
     #[must_use]
     pub fn new(app: App, settings: Settings) -> Self {
-        Self { app, settings }
+        Self { app, settings: Arc::new(settings) }
     }
 }
 
@@ -43,14 +35,14 @@ impl<E: Endpoint> Middleware<E> for Front {
     type Output = Behind<E>;
 
     fn transform(&self, inner: E) -> Behind<E> {
-        Behind { app: self.app.clone(), settings: self.settings.clone(), inner }
+        Behind { app: self.app.clone(), settings: Arc::clone(&self.settings), inner }
     }
 }
 
 /// Routes behind the front.
 pub struct Behind<E> {
     app: App,
-    settings: Settings,
+    settings: Arc<Settings>,
     inner: E,
 }
 
@@ -58,7 +50,7 @@ impl<E: Endpoint> Endpoint for Behind<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let visit = Visit::new(self.app.clone());
+        let visit = Visit::new(self.app.clone(), Arc::clone(&self.settings));
         let mut response = match self.refuse(&request) {
             Some(problem) => problem.into_response(),
             None => self.pass(request, visit.clone()).await,

@@ -66,6 +66,8 @@ codes! {
         "Send one JSON text in UTF-8, each member once, nested at most 64 deep.";
     InvalidParameter "invalid_parameter" BAD_REQUEST "A parameter cannot be accepted"
         "Send each parameter once, in the form that the API document gives.";
+    InvalidToken "invalid_token" BAD_REQUEST "The link is not good, or not any more"
+        "Ask for another mail. Only the newest link works, once, for 30 minutes.";
     NotAuthenticated "not_authenticated" UNAUTHORIZED "Nobody is logged in"
         "Log in with POST /v1/login and send the cookie that it sets.";
     InvalidCredentials "invalid_credentials" UNAUTHORIZED "The log-in failed"
@@ -141,6 +143,12 @@ pub struct ProblemError {
     message: String,
 }
 
+impl From<Fault> for ProblemError {
+    fn from(fault: Fault) -> Self {
+        Self { field: fault.field, code: fault.code.to_owned(), message: fault.message }
+    }
+}
+
 /// Why a request failed (RFC 9457).
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
@@ -212,9 +220,7 @@ impl Problem {
     #[must_use]
     pub fn invalid(faults: Vec<Fault>) -> Self {
         let mut problem = Self::new(Code::Invalid);
-        let error =
-            |fault: Fault| ProblemError { field: fault.field, code: fault.code.to_owned(), message: fault.message };
-        problem.errors = Some(faults.into_iter().map(error).collect());
+        problem.errors = Some(faults.into_iter().map(ProblemError::from).collect());
         problem
     }
 
@@ -263,6 +269,7 @@ impl From<Error> for Problem {
             Error::NotAuthenticated(_) => Self::new(Code::NotAuthenticated),
             Error::InvalidCredentials => Self::new(Code::InvalidCredentials),
             Error::WrongPassword => Self::new(Code::WrongPassword),
+            Error::InvalidToken => Self::new(Code::InvalidToken),
             Error::Forbidden(needs) => {
                 Self::with_detail(Code::Forbidden, format!("This needs {needs}. {}", Code::Forbidden.remedy()))
             }

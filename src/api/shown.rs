@@ -13,6 +13,7 @@ use crate::store::OpenSession;
 use crate::user;
 
 /// A user, with Django's fields but the hash.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, named as in Django")]
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct User {
@@ -26,12 +27,16 @@ pub struct User {
     pub last_name: String,
     /// Address; empty when there is none.
     pub email: String,
+    /// Whether the user has shown that mail to this address arrives.
+    pub email_verified: bool,
     /// Whether the user may log in.
     pub is_active: bool,
     /// Whether administration is open to the user; grants nothing by itself.
     pub is_staff: bool,
     /// Whether the user has every permission.
     pub is_superuser: bool,
+    /// Whether there is a password to log in with.
+    pub has_usable_password: bool,
     /// Names of the groups that the user is in.
     pub groups: Vec<String>,
     /// Permissions granted directly.
@@ -51,9 +56,11 @@ impl User {
             first_name: user.first_name.clone(),
             last_name: user.last_name.clone(),
             email: user.email.clone(),
+            email_verified: user.email_verified,
             is_active: user.is_active,
             is_staff: user.is_staff,
             is_superuser: user.is_superuser,
+            has_usable_password: user.has_usable_password(),
             groups: groups.names_of(&user.groups),
             user_permissions: names(&user.permissions),
             last_login: user.last_login.map(Time),
@@ -70,9 +77,11 @@ impl Example for User {
             first_name: "Alice".to_owned(),
             last_name: "Archer".to_owned(),
             email: "alice@example.com".to_owned(),
+            email_verified: true,
             is_active: true,
             is_staff: false,
             is_superuser: false,
+            has_usable_password: true,
             groups: vec!["editors".to_owned()],
             user_permissions: vec!["polls.vote".to_owned()],
             last_login: Some(Time(instant(1_900_000_000))),

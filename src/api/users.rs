@@ -5,7 +5,7 @@ use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
-use poem_openapi::{Object, OpenApi};
+use poem_openapi::{Enum, Object, OpenApi};
 
 use crate::account::Profile;
 use crate::administration::{Staff, UserChange};
@@ -13,14 +13,16 @@ use crate::api::Group;
 use crate::api::body::Body;
 use crate::api::caller::{StaffRequired, client};
 use crate::api::list::{self, Made, Tagged, slice, version};
-use crate::api::problem::Problem;
+use crate::api::problem::{Code, Problem};
 use crate::api::session::Done;
 use crate::api::shown::{Device, DeviceList, User};
 use crate::api::visit::Visit;
 use crate::app::{App, unavailable};
 use crate::claims::UserId;
 use crate::error::Error;
+use crate::rights::Permission;
 use crate::session;
+use crate::store::{Holding, UserFilter, UserOrder, UserQuery};
 use crate::user;
 
 /// A page of users.
@@ -120,6 +122,43 @@ impl Example for UserPatch {
     }
 }
 
+/// An order of users; with a minus in front, turned round.
+#[derive(Debug, Clone, Copy, Enum)]
+#[oai(rename = "UserOrder")]
+pub enum Order {
+    /// By name.
+    #[oai(rename = "username")]
+    Username,
+    /// By name, from the end.
+    #[oai(rename = "-username")]
+    UsernameDown,
+    /// The oldest account first.
+    #[oai(rename = "date_joined")]
+    Joined,
+    /// The newest account first.
+    #[oai(rename = "-date_joined")]
+    JoinedDown,
+    /// Who never logged in first, then the log-in that is longest ago.
+    #[oai(rename = "last_login")]
+    LoggedIn,
+    /// The latest log-in first.
+    #[oai(rename = "-last_login")]
+    LoggedInDown,
+}
+
+impl Order {
+    const fn of(self) -> (UserOrder, bool) {
+        match self {
+            Self::Username => (UserOrder::Username, false),
+            Self::UsernameDown => (UserOrder::Username, true),
+            Self::Joined => (UserOrder::DateJoined, false),
+            Self::JoinedDown => (UserOrder::DateJoined, true),
+            Self::LoggedIn => (UserOrder::LastLogin, false),
+            Self::LoggedInDown => (UserOrder::LastLogin, true),
+        }
+    }
+}
+
 /// User operations.
 pub struct UsersApi;
 
@@ -135,12 +174,26 @@ fn reply(app: &App, user: &user::User) -> Tagged<User> {
 impl UsersApi {
     /// List users
     #[oai(path = "/v1/users", method = "get", operation_id = "list_users")]
+    #[expect(clippy::too_many_arguments, reason = "each parameter of the query is one")]
     async fn list_users(
         &self,
         visit: Data<&Visit>,
         _staff: StaffRequired,
         /// Only users whose name, address or person names contain this.
         search: Query<Option<String>>,
+        /// Only members of the group of this name.
+        group: Query<Option<String>>,
+        /// Only who has this permission, directly, by a group or as a superuser. Of active users, unless `is_active`
+        /// says otherwise.
+        permission: Query<Option<String>>,
+        /// Only users with this flag so.
+        is_active: Query<Option<bool>>,
+        /// Only users with this flag so.
+        is_staff: Query<Option<bool>>,
+        /// Only users with this flag so.
+        is_superuser: Query<Option<bool>>,
+        /// The order: by name when it is left out.
+        order: Query<Option<Order>>,
         /// The `next` of the page before.
         cursor: Query<Option<String>>,
         /// Users on a page: 1 to 200; 50 when it is left out.
@@ -148,8 +201,24 @@ impl UsersApi {
     ) -> Result<Json<UserList>, Problem> {
         let app = visit.app();
         let slice = slice(search.as_deref(), cursor.as_deref(), limit.0)?;
-        let page = app.store().users(slice).await.map_err(unavailable)?;
         let groups = app.groups();
+        // A group or a permission that does not exist has no members and no holders but superusers.
+        let known = |name: String| groups.id(&name).ok_or(());
+        let Ok(group) = group.0.map(known).transpose() else {
+            return Ok(Json(UserList { items: Vec::new(), next: None }));
+        };
+        let holding = |name: String| {
+            let permission = Permission::parse("permission", &name).map_err(|fault| Error::Invalid(vec![fault]))?;
+            Ok(Holding { granted_by: groups.granting(permission.as_str()), permission })
+        };
+        let holds = permission.0.map(holding).transpose().map_err(|_: Error| {
+            Problem::with_detail(Code::InvalidParameter, "The parameter `permission` has to be as app_label.codename.")
+        })?;
+        let is_active = is_active.0.or(holds.as_ref().map(|_| true));
+        let (order, descending) = order.0.unwrap_or(Order::Username).of();
+        let (is_staff, is_superuser) = (is_staff.0, is_superuser.0);
+        let filter = UserFilter { group, holds, is_active, is_staff, is_superuser };
+        let page = app.store().find_users(UserQuery { slice, order, descending, filter }).await.map_err(unavailable)?;
         let items = page.items.iter().map(|user| User::of(user, &groups)).collect();
         Ok(Json(UserList { items, next: list::cursor(page.next) }))
     }
@@ -235,6 +304,23 @@ impl UsersApi {
         id: Path<String>,
     ) -> Result<Done, Problem> {
         Staff::new(visit.app(), &staff, &client(request)).delete_user(parse(&id)?).await?;
+        Ok(Done::Gone)
+    }
+
+    /// Take a user's password away
+    ///
+    /// Nobody can log in to the account with a password until its owner has set a new one by a mail; all of its
+    /// sessions end.
+    #[oai(path = "/v1/users/:id/password", method = "delete", operation_id = "delete_user_password")]
+    async fn delete_user_password(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        request: &Request,
+        /// The user.
+        id: Path<String>,
+    ) -> Result<Done, Problem> {
+        Staff::new(visit.app(), &staff, &client(request)).remove_password(parse(&id)?).await?;
         Ok(Done::Gone)
     }
 

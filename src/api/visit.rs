@@ -9,6 +9,7 @@ use poem::Request;
 use poem::http::HeaderValue;
 
 use crate::api::cookie;
+use crate::api::origin::Origins;
 use crate::app::App;
 use crate::error::Error;
 use crate::session::{self, Session};
@@ -16,12 +17,24 @@ use crate::session::{self, Session};
 /// What a guard asks of a session.
 pub(crate) type Demand = fn(&Session) -> Result<(), Error>;
 
+/// What a deployment sets for requests.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The origins whose pages may call.
+    pub origins: Origins,
+    /// Whether browsers are told to come by https only (RFC 6797), for a year, subdomains included.
+    pub https_only: bool,
+    /// The page to log in at, as a URL or an absolute path; `None` when proxies have one of their own.
+    pub login_url: Option<String>,
+}
+
 /// One request. Clones are the same visit.
 #[derive(Clone)]
 pub struct Visit(Arc<Record>);
 
 struct Record {
     app: App,
+    settings: Arc<Settings>,
     /// The session that the request's cookie is of.
     found: OnceLock<Session>,
     /// The same, when it was others when the body had arrived.
@@ -43,15 +56,20 @@ pub(crate) struct Outcome {
 }
 
 impl Visit {
-    pub(crate) fn new(app: App) -> Self {
+    pub(crate) fn new(app: App, settings: Arc<Settings>) -> Self {
         let (found, found_again) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Record { app, found, found_again, outcome: Mutex::default() }))
+        Self(Arc::new(Record { app, settings, found, found_again, outcome: Mutex::default() }))
     }
 
     /// Signet.
     #[must_use]
     pub fn app(&self) -> &App {
         &self.0.app
+    }
+
+    /// What the deployment sets.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Outcome) -> T) -> T {

@@ -58,6 +58,8 @@ fn ending(claims: &Claims) -> Vec<Write> {
 ///
 /// The data of an anonymous session, or of the same user's, is kept; another user's is not (Django's `login`).
 /// A fixated session gains nothing: the new one has a new `sid`, and the old one is dead.
+/// A password hash that is not of the present kind and cost is made anew in the same commit; nothing else of the user
+/// changes by that, and no session ends.
 ///
 /// # Errors
 /// `InvalidCredentials`, alike in words and work for an unknown name, a wrong password, a disabled account and
@@ -95,20 +97,37 @@ async fn try_log_in(
     };
     // 2. The password, at the price of one hash on every path.
     let encoded = found.as_ref().map(|user| user.password.clone());
-    let right = match Password::new(password) {
-        Some(password) => app.pool().verify(password, encoded).await?,
-        None => app.pool().verify(Password::random()?, None).await?,
+    let admitted = found.as_ref().is_some_and(|user| user.is_active);
+    let password = Password::new(password);
+    let verdict = match password.clone() {
+        Some(password) => app.pool().verify(password, encoded, admitted).await?,
+        None => app.pool().verify(Password::random()?, None, false).await?,
     };
     // 3. A disabled account is found out after the work, and in the same words.
-    let user = found.filter(|user| right && user.is_active).ok_or(Error::InvalidCredentials)?;
+    let user = found.filter(|_| verdict.right).ok_or(Error::InvalidCredentials)?;
+    let upgrade = upgrade(app, &user, password.filter(|_| verdict.outdated)).await;
     // 4. Rights and names of groups as they are now, read together; the password was judged by this generation.
     let member = app.store().member(user.id).await.map_err(unavailable)?;
     let member = member.filter(|member| member.user.generation == user.generation).ok_or(Error::InvalidCredentials)?;
     // 5. The session is made durable against that generation.
-    enter(app, member, before, (Action::LogIn, client), Vec::new()).await.map_err(|error| match error {
+    enter(app, member, before, (Action::LogIn, client), upgrade).await.map_err(|error| match error {
         Error::Changed => Error::InvalidCredentials,
         error => error,
     })
+}
+
+/// The write that stores the right password under a hash of the present kind. Nothing when the hash workers are busy:
+/// the next log-in does it.
+async fn upgrade(app: &App, user: &User, password: Option<Password>) -> Vec<Write> {
+    let Some(password) = password else { return Vec::new() };
+    match app.pool().hash(password).await {
+        Ok(now) => vec![Write::UpgradePassword { user: user.id, was: user.password.clone(), now }],
+        Err(Error::Busy) => Vec::new(),
+        Err(why) => {
+            tracing::warn!(%why, "a password hash was not made anew");
+            Vec::new()
+        }
+    }
 }
 
 /// Opens a session for a user who has proved who they are by an action, and ends the one before, in one commit with

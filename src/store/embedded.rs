@@ -18,14 +18,17 @@ use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
 use crate::audit::{Event, Filter};
-use crate::claims::{GroupId, UserId};
+use crate::claims::{ChallengeKind, GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
-use crate::store::{Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, Write};
+use crate::store::{
+    Challenge, Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, UserQuery, Write,
+};
 use crate::user::User;
 
 mod database;
 mod draft;
 mod layout;
+mod upgrade;
 
 pub use database::CannotOpen;
 use database::{Database, Expected, open};
@@ -267,19 +270,28 @@ impl Store for Embedded {
         })
     }
 
+    fn users_at<'a>(&'a self, key: &'a str, limit: usize) -> Reply<'a, Vec<User>> {
+        let key = key.to_owned();
+        self.read(move |draft| draft.users_at(&key, limit))
+    }
+
+    fn challenge(&self, user: UserId, kind: ChallengeKind) -> Reply<'_, Option<Challenge>> {
+        self.read(move |draft| draft.json(&Key::challenge(user, kind)))
+    }
+
     fn users(&self, slice: Slice) -> Reply<'_, Page<User>> {
         self.read(move |draft| {
-            let wanted = |user: &User, text: &str| {
-                [user.username.as_str(), &user.email, &user.first_name, &user.last_name]
-                    .iter()
-                    .any(|field| field.to_lowercase().contains(text))
-            };
+            let wanted = |user: &User, text: &str| user.mentions(text);
             let load = |id: &[u8]| match <[u8; 16]>::try_from(id) {
                 Ok(id) => draft.user(UserId::from_bytes(id)),
                 Err(_) => Err(StoreError::Damaged("a user's key is damaged".to_owned())),
             };
             draft.page(&Key::user_name(""), &slice, load, wanted)
         })
+    }
+
+    fn find_users(&self, query: UserQuery) -> Reply<'_, Page<User>> {
+        self.read(move |draft| draft.find_users(&query))
     }
 
     fn members(&self, group: GroupId) -> Reply<'_, Vec<User>> {

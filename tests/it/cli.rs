@@ -107,7 +107,8 @@ async fn a_first_start_makes_everything_and_a_second_one_nothing() {
     drop(http);
     let (code, rest) = server.stop();
     assert_eq!(code, Some(0));
-    assert!(rest.contains("/docs"), "{rest}");
+    assert!(rest.contains("/docs") && rest.contains("mails go to the folder mail\n"), "{rest}");
+    assert_eq!(folder.path().join("mail").metadata().unwrap().permissions().mode() & 0o777, 0o700);
 
     let server = Serving::start(folder.path(), &[]);
     assert!(server.said.is_empty(), "{:?}", server.said);
@@ -183,6 +184,24 @@ fn a_bad_configuration_is_one_clear_line_exit_code_2_and_nothing_made() {
         (&["--data", "keys"], "--data"),
         (&["--admin-password-file", "missing"], "--admin-password-file"),
         (&["--admin-password-file", "file"], "--admin-password-file"),
+        (&["--mail", "mail"], "--mail"),
+        (&["--mail", "folder:"], "--mail"),
+        (&["--mail", "folder:file"], "--mail"),
+        (&["--mail", "folder:data"], "--mail"),
+        (&["--mail", "smtp://relay/path"], "--mail"),
+        (&["--mail", "smtp://me:secret@relay"], "--mail-password-file"),
+        (&["--mail", "smtp+plain://me@relay"], "--mail"),
+        (&["--mail", "smtp://me@relay"], "--mail-password-file"),
+        (&["--mail", "smtp://me@relay", "--mail-password-file", "missing"], "--mail-password-file"),
+        (&["--mail", "smtp://relay", "--mail-password-file", "file"], "--mail-password-file"),
+        (&["--mail-password-file", "file"], "--mail-password-file"),
+        (&["--mail-from", "nobody"], "--mail-from"),
+        (&["--mail-from", "A <a@b>\r\nBcc: c@d"], "--mail-from"),
+        (&["--reset-page", "reset"], "--reset-page"),
+        (&["--reset-page", "//evil.example"], "--reset-page"),
+        (&["--reset-page", "/\\evil.example"], "--reset-page"),
+        (&["--verify-page", "javascript:alert(1)"], "--verify-page"),
+        (&["--verify-page", "/verify?to="], "--verify-page"),
         (&["--nonsense"], "--nonsense"),
         (&["nonsense"], "nonsense"),
     ];
@@ -191,7 +210,7 @@ fn a_bad_configuration_is_one_clear_line_exit_code_2_and_nothing_made() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
-        assert!(said.contains(named) && said.contains(';'), "{arguments:?}: {said}");
+        assert!(said.contains(named) && said.contains(';') && !said.contains("secret"), "{arguments:?}: {said}");
         assert_eq!(entries(folder.path()).len(), 1, "{arguments:?}");
     }
 }

@@ -19,12 +19,13 @@ use signet::api::origin::Origins;
 use signet::api::problem::Code;
 use signet::app::{App, Parts};
 use signet::audit;
-use signet::claims::{GroupId, Lifetime, UserId};
+use signet::claims::{ChallengeKind, GroupId, Lifetime, UserId};
 use signet::keys::{self, Keyring};
-use signet::password::Cost;
+use signet::mail::{Links, Post, Route};
+use signet::password::{Cost, Policy};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
-use signet::store::{Member, OpenSession, Page, Reply, Slice, State, Store, Write};
+use signet::store::{Challenge, Member, OpenSession, Page, Reply, Slice, State, Store, UserQuery, Write};
 use signet::user::User;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -36,17 +37,19 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const ORIGIN: &str = "https://app.example";
 
 /// A hash that costs nothing to speak of.
-const CHEAP: Cost = Cost { memory: 8, passes: 1, lanes: 1 };
+pub(crate) const CHEAP: Cost = Cost { memory: 8, passes: 1, lanes: 1 };
 
 /// What a test can set before the start.
 pub(crate) struct Options {
     pub(crate) life: Lifetime,
     pub(crate) registration_open: bool,
     pub(crate) hash_cost: Cost,
+    pub(crate) policy: Policy,
     pub(crate) hash_workers: usize,
     pub(crate) issuer: String,
     pub(crate) audience: String,
     pub(crate) audit: audit::Log,
+    pub(crate) login_url: Option<String>,
     /// A folder with `data` and `keys`, to go on from; a new one without.
     pub(crate) folder: Option<TempDir>,
 }
@@ -57,10 +60,12 @@ impl Default for Options {
             life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
             registration_open: true,
             hash_cost: CHEAP,
+            policy: Policy::default(),
             hash_workers: 2,
             issuer: "signet".to_owned(),
             audience: "signet".to_owned(),
             audit: audit::Log::default(),
+            login_url: None,
             folder: None,
         }
     }
@@ -93,6 +98,10 @@ impl Server {
         }
         let store = Embedded::open(&folder.path().join("data")).unwrap();
         let store = Arc::new(Counting { inner: Arc::new(store), calls: AtomicUsize::new(0) });
+        let links =
+            Links { origin: ORIGIN.to_owned(), reset_page: "/reset".to_owned(), verify_page: "/verify".to_owned() };
+        let sender = "Signet <signet@signet.example>".parse().unwrap();
+        let post = Post::open(&Route::Folder(folder.path().join("mail")), sender, links).unwrap();
         let app = App::open(Parts {
             store: Arc::clone(&store) as _,
             keyring: Keyring::load(&keys).unwrap(),
@@ -103,6 +112,8 @@ impl Server {
             hash_workers: options.hash_workers,
             hash_cost: options.hash_cost,
             audit: options.audit,
+            post: Some(post),
+            policy: options.policy,
             clock: Arc::new({
                 let clock = Arc::clone(&clock);
                 move || present(&clock)
@@ -114,7 +125,11 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let acceptor = TcpAcceptor::from_tokio(listener).unwrap().boxed();
-        let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: false };
+        let settings = Settings {
+            origins: Origins::new(vec![ORIGIN.to_owned()]),
+            https_only: false,
+            login_url: options.login_url,
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = signet::server::serve(app.clone(), acceptor, settings, async {
             stopped.await.ok();
@@ -437,6 +452,9 @@ impl Store for Counting {
         let tending = writes.iter().all(|write| matches!(write, Write::Forget(_) | Write::ForgetEvents(_)));
         if tending { self.inner.commit(writes) } else { self.counted().commit(writes) }
     }
+    fn find_users(&self, query: UserQuery) -> Reply<'_, Page<User>> {
+        self.counted().find_users(query)
+    }
     fn events(&self, filter: audit::Filter, slice: Slice) -> Reply<'_, Page<audit::Event>> {
         self.counted().events(filter, slice)
     }
@@ -448,6 +466,12 @@ impl Store for Counting {
     }
     fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>> {
         self.counted().user_named(key)
+    }
+    fn users_at<'a>(&'a self, key: &'a str, limit: usize) -> Reply<'a, Vec<User>> {
+        self.counted().users_at(key, limit)
+    }
+    fn challenge(&self, user: UserId, kind: ChallengeKind) -> Reply<'_, Option<Challenge>> {
+        self.counted().challenge(user, kind)
     }
     fn users(&self, slice: Slice) -> Reply<'_, Page<User>> {
         self.counted().users(slice)
@@ -521,7 +545,7 @@ pub(crate) async fn embed(app: &App, routes: impl poem::IntoEndpoint<Endpoint: '
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let acceptor = TcpAcceptor::from_tokio(listener).unwrap();
-    let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: true };
+    let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: true, ..Settings::default() };
     let front = signet::api::front::Front::new(app.clone(), settings);
     let endpoint = poem::EndpointExt::with(routes.into_endpoint(), front);
     tokio::spawn(async { poem::Server::new_with_acceptor(acceptor).run(endpoint).await.unwrap() });

@@ -40,6 +40,33 @@ async fn nobody_has_nothing_and_a_superuser_has_everything() {
 }
 
 #[tokio::test]
+async fn any_permission_of_an_application_and_all_of_somebody_can_be_asked_for() {
+    let server = Server::start().await;
+    server.permissions(&["polls.vote", "polls.close", "pollsters.hire", "news.read"]).await;
+    server.group("readers", &["news.read"]).await;
+    let rights = json!({ "user_permissions": ["polls.vote"], "groups": ["readers"] });
+    let (mut alice, _) = server.user("alice", rights).await;
+    let labels = ["polls", "news", "pollsters", "poll", "polls.", "", "none"];
+    let question = json!({ "permissions": [], "modules": labels });
+    let answer = alice.post("/v1/permissions/check", question.clone()).await.is(StatusCode::OK).json();
+    for label in labels {
+        assert_eq!(answer["modules"][label], ["polls", "news"].contains(&label), "{label}");
+    }
+    let mine = alice.get("/v1/me/permissions").await.is(StatusCode::OK).json();
+    assert_eq!(mine, json!({ "items": ["news.read", "polls.vote"], "next": null }));
+    // A superuser: all of every application, and the catalogue.
+    let mut admin = server.admin().await;
+    let answer = admin.post("/v1/permissions/check", question.clone()).await.is(StatusCode::OK).json();
+    assert!(labels.iter().all(|label| answer["modules"][label] == true));
+    let all = admin.get("/v1/me/permissions").await.is(StatusCode::OK).json();
+    assert_eq!(all["items"], json!(["news.read", "polls.close", "polls.vote", "pollsters.hire"]));
+    // Nobody: nothing of any.
+    let answer = server.anonymous().post("/v1/permissions/check", question).await.is(StatusCode::OK).json();
+    assert!(labels.iter().all(|label| answer["modules"][label] == false));
+    server.anonymous().get("/v1/me/permissions").await.is(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_changed_right_acts_on_the_next_request_of_an_old_token_without_a_log_in() {
     let server = Server::start().await;
     server.permissions(&["polls.vote"]).await;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use signet::audit::{self, Action};
-use signet::claims::{GroupId, SessionId, UserId, instant};
+use signet::claims::{ChallengeKind, GroupId, SessionId, UserId, instant};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
-use signet::store::{OpenSession, Revocation, SharedStore, Slice, Store as _, StoreError, Witness, Write};
-use signet::user::{User, Username};
+use signet::store::{Challenge, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Witness, Write};
+use signet::user::{User, Username, address_key};
 use tempfile::TempDir;
 
 use crate::harness::at_once;
@@ -27,6 +27,7 @@ fn user(name: &str) -> User {
         first_name: String::new(),
         last_name: String::new(),
         email: format!("{name}@example.com"),
+        email_verified: false,
         is_active: true,
         is_staff: false,
         is_superuser: false,
@@ -98,8 +99,45 @@ async fn keeps_the_log(store: &SharedStore) {
     assert!(page(audit::Filter::default(), None).await.items.is_empty());
 }
 
+/// The same password under another hash is no change of the user.
+async fn upgrades_a_password(store: &SharedStore) {
+    let old = User { password: "md5$a$b".to_owned(), ..user("upgraded") };
+    store.commit(vec![create(&old)]).await.unwrap();
+    let upgrade = |was: &str, now: &str| {
+        let (was, now) = (was.to_owned(), now.to_owned());
+        vec![Write::UpgradePassword { user: old.id, was, now }]
+    };
+    let stored = async || store.user(old.id).await.unwrap().unwrap();
+    store.commit(upgrade("md5$a$b", "new")).await.unwrap();
+    assert_eq!(stored().await, User { password: "new".to_owned(), ..old.clone() }, "nothing else has changed");
+    // Whoever judged by another hash comes too late, and is not told.
+    store.commit(upgrade("md5$a$b", "newer")).await.unwrap();
+    assert_eq!(stored().await.password, "new");
+    let gone = Write::UpgradePassword { user: UserId::random(), was: String::new(), now: "new".to_owned() };
+    store.commit(vec![gone]).await.unwrap();
+    // A change that was made from the record with the old hash does not bring the old hash back.
+    let named = User { first_name: "Una".to_owned(), ..old.clone() };
+    store.commit(vec![change(&named, old.version)]).await.unwrap();
+    let after = stored().await;
+    assert_eq!((after.password.as_str(), after.first_name.as_str(), after.version), ("new", "Una", old.version + 1));
+    // A change of password is a new generation, and wins over an upgrade that was judged before.
+    let changed = User { password: "other".to_owned(), generation: 1, ..after.clone() };
+    store.commit(vec![change(&changed, after.version)]).await.unwrap();
+    store.commit(upgrade("new", "newest")).await.unwrap();
+    assert_eq!(stored().await.password, "other");
+    let session = open(&old, 1);
+    let log_in = vec![
+        Write::UpgradePassword { user: old.id, was: "other".to_owned(), now: "last".to_owned() },
+        Write::OpenSession { session, generation: 0 },
+    ];
+    assert_eq!(store.commit(log_in).await, Err(StoreError::Changed));
+    assert_eq!(stored().await.password, "other", "all of a commit happens, or nothing");
+    store.commit(vec![Write::DeleteUser { id: old.id, was: stored().await.version }]).await.unwrap();
+}
+
 /// The conformance suite.
 async fn conforms(store: &SharedStore) {
+    upgrades_a_password(store).await;
     let commit = |writes: Vec<Write>| store.commit(writes);
 
     // A user is found by id and by the key of the name, which is unique.
@@ -349,4 +387,162 @@ async fn a_store_that_lost_its_contents_or_is_in_use_is_refused_and_never_replac
     let refused = Embedded::open(&other).err().unwrap().to_string();
     assert!(refused.contains("other files"), "{refused}");
     assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1);
+}
+
+/// Whom the store finds at an address.
+async fn at(store: &impl Store, address: &str) -> Vec<String> {
+    let users = store.users_at(&address_key(address), 100).await.unwrap();
+    users.iter().map(|user| user.username.as_str().to_owned()).collect()
+}
+
+/// Addresses and challenges: what every store does with them.
+async fn conforms_in_mail(store: &SharedStore) {
+    let commit = |writes: Vec<Write>| store.commit(writes);
+    let by = |key: &'static str, limit| async move {
+        let users = store.users_at(key, limit).await.unwrap();
+        users.iter().map(|user| user.username.as_str().to_owned()).collect::<Vec<_>>()
+    };
+
+    // At one address, those who have proven it come first, then the oldest. No address is none.
+    let (mut old, mut new, mut sure, mut none) = (user("old"), user("new"), user("sure"), user("none"));
+    for (user, joined) in [(&mut old, 1), (&mut new, 2), (&mut sure, 3)] {
+        user.email = "Stra\u{df}e@example.com".to_owned();
+        user.date_joined = day(joined);
+    }
+    (sure.email_verified, none.email) = (true, String::new());
+    commit([&new, &old, &sure, &none].map(create).into()).await.unwrap();
+    assert_eq!(by("strasse@example.com", 9).await, ["sure", "old", "new"]);
+    assert_eq!(by("strasse@example.com", 2).await, ["sure", "old"]);
+    for other in ["", "strasse@example.co", "strasse@example.comm", "stra\u{df}e@example.com", "strasse"] {
+        assert!(by(other, 9).await.is_empty(), "{other}");
+    }
+
+    // The index follows every change.
+    (new.email_verified, old.email) = (true, "old@example.com".to_owned());
+    commit(vec![change(&new, 0), change(&old, 0)]).await.unwrap();
+    assert_eq!(by("strasse@example.com", 9).await, ["new", "sure"]);
+    assert_eq!(by("old@example.com", 9).await, ["old"]);
+    commit(vec![Write::DeleteUser { id: sure.id, was: 0 }]).await.unwrap();
+    assert_eq!(by("strasse@example.com", 9).await, ["new"]);
+
+    // A challenge takes the place of the one before, and is answered once. The user's version stays.
+    let (reset, verification) = (ChallengeKind::Reset, ChallengeKind::Verification);
+    let to = |user: &User, n: u8| Challenge { digest: [n; 32], address: user.email.clone(), asked: day(n.into()) };
+    let ask = |user: &User, kind, n| Write::Challenge { user: user.id, kind, challenge: to(user, n) };
+    let answer = |user: &User, kind, n| Write::Answer { user: user.id, kind, digest: [n; 32] };
+    let open = |user: &User, kind| store.challenge(user.id, kind);
+    old = store.user(old.id).await.unwrap().unwrap();
+    commit(vec![ask(&old, reset, 1), ask(&old, verification, 2)]).await.unwrap();
+    commit(vec![ask(&old, reset, 3)]).await.unwrap();
+    assert_eq!(open(&old, reset).await.unwrap(), Some(to(&old, 3)));
+    assert_eq!(open(&old, verification).await.unwrap(), Some(to(&old, 2)));
+    assert_eq!(store.user(old.id).await.unwrap().unwrap(), old);
+    let mut named = old.clone();
+    named.first_name = "Old".to_owned();
+    for wrong in [answer(&old, reset, 1), answer(&old, reset, 2), answer(&old, verification, 3), answer(&new, reset, 3)]
+    {
+        assert_eq!(commit(vec![wrong, change(&named, 1)]).await, Err(StoreError::Spent));
+    }
+    commit(vec![answer(&old, reset, 3), change(&named, 1)]).await.unwrap();
+    assert_eq!(commit(vec![answer(&old, reset, 3)]).await, Err(StoreError::Spent));
+    assert_eq!(open(&old, reset).await.unwrap(), None);
+    assert_eq!(open(&old, verification).await.unwrap(), Some(to(&old, 2)));
+
+    // What takes its ground away ends it; what does not leaves it.
+    let mut user = store.user(old.id).await.unwrap().unwrap();
+    let mut ends = async |what: &str, act: &dyn Fn(&mut User), left: [bool; 2]| {
+        user.is_active = true;
+        commit(vec![change(&user, user.version)]).await.unwrap();
+        user.version += 1;
+        commit(vec![ask(&user, reset, 7), ask(&user, verification, 8)]).await.unwrap();
+        act(&mut user);
+        commit(vec![change(&user, user.version)]).await.unwrap();
+        user.version += 1;
+        let found = [open(&user, reset).await.unwrap().is_some(), open(&user, verification).await.unwrap().is_some()];
+        assert_eq!(found, left, "{what}");
+    };
+    ends("a name", &|user| user.first_name = "A".to_owned(), [true, true]).await;
+    ends("rights", &|user| user.is_staff = true, [true, true]).await;
+    ends("a generation", &|user| user.generation += 1, [true, true]).await;
+    let password = |user: &mut User| {
+        // A change of password is a new generation; without one it is none.
+        user.password = "!x".to_owned();
+        user.generation += 1;
+    };
+    ends("a password", &password, [false, true]).await;
+    ends("an address", &|user| user.email = "o@example.com".to_owned(), [false, false]).await;
+    ends("a disabled account", &|user| user.is_active = false, [false, false]).await;
+    assert_eq!(commit(vec![ask(&user, reset, 9)]).await, Err(StoreError::Changed), "disabled");
+    user.is_active = true;
+    commit(vec![change(&user, user.version)]).await.unwrap();
+    assert_eq!(commit(vec![ask(&named, reset, 9)]).await, Err(StoreError::Changed), "another address");
+    commit(vec![ask(&user, reset, 9), ask(&user, verification, 9)]).await.unwrap();
+    let user = store.user(user.id).await.unwrap().unwrap();
+    let log_in = Write::OpenSession { session: self::open(&user, 5), generation: user.generation };
+    commit(vec![log_in]).await.unwrap();
+    assert_eq!(open(&user, reset).await.unwrap(), None, "a log-in");
+    assert!(open(&user, verification).await.unwrap().is_some());
+    commit(vec![Write::DeleteUser { id: user.id, was: user.version }]).await.unwrap();
+    assert_eq!(open(&user, verification).await.unwrap(), None, "nobody");
+    assert_eq!(commit(vec![ask(&user, reset, 9)]).await, Err(StoreError::Changed));
+}
+
+#[tokio::test]
+async fn the_embedded_store_conforms_in_mail() {
+    let folder = TempDir::new().unwrap();
+    let store: SharedStore = Arc::new(Embedded::open(&folder.path().join("data")).unwrap());
+    conforms_in_mail(&store).await;
+}
+
+/// A user's record as the former layout had it.
+fn former(n: u32) -> ([u8; 16], String) {
+    let id: [u8; 16] = std::array::from_fn(|at| n.to_be_bytes()[at % 4] ^ u8::try_from(at).unwrap());
+    let text = UserId::from_bytes(id).to_string();
+    let record = format!(
+        r#"{{"id":"{text}","version":0,"username":"user{n}","password":"!","first_name":"","last_name":"","email":"User{n}@example.com","is_active":true,"is_staff":false,"is_superuser":false,"groups":[],"permissions":[],"generation":0,"rights_version":0,"last_login":null,"date_joined":"2025-01-01T00:00:00Z"}}"#
+    );
+    (id, record)
+}
+
+#[tokio::test]
+async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short() {
+    const USERS: u32 = 2_345;
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    drop(Embedded::open(&data).unwrap());
+    {
+        let db = sled::open(&data).unwrap();
+        db.insert("m/format", "signet 1").unwrap();
+        for n in 0..USERS {
+            let (id, record) = former(n);
+            db.insert([b"u/".as_slice(), &id].concat(), record.into_bytes()).unwrap();
+            db.insert(format!("n/user{n}"), &id).unwrap();
+        }
+        db.insert("u/0123456789abcdef", "not a record").unwrap();
+        db.flush().unwrap();
+    }
+    for cut_short in [false, true] {
+        if cut_short {
+            let db = sled::open(&data).unwrap();
+            assert_eq!(db.get("m/format").unwrap().as_deref(), Some(b"signet 2".as_slice()));
+            let index: Vec<_> = db.scan_prefix("x/e/").keys().map(Result::unwrap).collect();
+            assert_eq!(index.len(), USERS as usize, "each once");
+            for key in &index[700..] {
+                db.remove(key).unwrap();
+            }
+            db.insert("m/format", "signet 1").unwrap();
+            db.flush().unwrap();
+        }
+        let store = Embedded::open(&data).unwrap();
+        for n in 0..USERS {
+            assert_eq!(at(&store, &format!("uSER{n}@EXAMPLE.com")).await, [format!("user{n}")]);
+        }
+        let user = store.user_named("user7").await.unwrap().unwrap();
+        assert!(!user.email_verified && user.email == "User7@example.com");
+    }
+    let db = sled::open(&data).unwrap();
+    db.insert("m/format", "signet 3").unwrap();
+    db.flush().unwrap();
+    drop(db);
+    assert!(Embedded::open(&data).err().unwrap().to_string().contains("another version"));
 }

@@ -3,7 +3,109 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Server, at_once};
+use crate::harness::{Client, PASSWORD, Server, at_once};
+
+#[tokio::test]
+async fn a_password_that_is_taken_away_lets_nobody_in_and_ends_what_it_opened() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let (mut bob, id) = server.user("bob", json!({})).await;
+    let path = format!("/v1/users/{id}/password");
+    assert_eq!(bob.get("/v1/me").await.json()["has_usable_password"], true);
+    bob.delete(&path).await.is(StatusCode::FORBIDDEN);
+    // Staff within their bounds, and not beyond.
+    let (mut staff, _) = server.user("staff", json!({ "is_staff": true })).await;
+    let own = admin.get("/v1/users?search=admin").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    staff.delete(&format!("/v1/users/{own}/password")).await.is_problem("forbidden");
+    staff.delete(&path).await.is(StatusCode::NO_CONTENT);
+    bob.get("/v1/me").await.is(StatusCode::UNAUTHORIZED);
+    let credentials = json!({ "username": "bob", "password": PASSWORD });
+    server.anonymous().post("/v1/login", credentials).await.is_problem("invalid_credentials");
+    assert_eq!(admin.get(&format!("/v1/users/{id}")).await.json()["has_usable_password"], false);
+}
+
+/// The names on all pages of a list of users.
+async fn names(admin: &mut Client, query: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = admin.get(&format!("/v1/users?limit=2&{query}{cursor}")).await.is(StatusCode::OK).json();
+        let items = page["items"].as_array().unwrap();
+        names.extend(items.iter().map(|user| user["username"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return names,
+        }
+    }
+}
+
+#[tokio::test]
+async fn users_are_found_by_who_holds_what_and_in_any_order() {
+    let server = Server::start().await;
+    server.permissions(&["polls.vote", "polls.close"]).await;
+    server.group("voters", &["polls.vote"]).await;
+    server.group("empty", &[]).await;
+    let mut admin = server.admin().await;
+    let people = [
+        ("alice", json!({ "user_permissions": ["polls.vote"] })),
+        ("bob", json!({ "groups": ["voters"] })),
+        ("carol", json!({ "groups": ["voters", "empty"], "is_staff": true })),
+        ("dave", json!({ "groups": ["voters"], "is_active": false })),
+        ("erin", json!({ "is_superuser": true, "is_staff": true })),
+        ("frank", json!({})),
+    ];
+    for (name, mut new) in people {
+        server.pass(10);
+        new["username"] = json!(name);
+        new["password"] = json!(PASSWORD);
+        new["email"] = json!(format!("{name}@example.com"));
+        admin.post("/v1/users", new).await.is(StatusCode::CREATED);
+    }
+    for name in ["carol", "alice"] {
+        server.pass(10);
+        server.log_in(name).await;
+    }
+    for (query, expected) in [
+        ("permission=polls.vote", "admin alice bob carol erin"),
+        ("permission=polls.close", "admin erin"),
+        ("permission=no.such", "admin erin"),
+        ("permission=polls.vote&is_active=false", "dave"),
+        ("permission=polls.vote&is_superuser=false&order=-username", "carol bob alice"),
+        ("group=voters", "bob carol dave"),
+        ("group=voters&order=-date_joined", "dave carol bob"),
+        ("group=voters&permission=polls.vote", "bob carol"),
+        ("group=empty", "carol"),
+        ("group=none", ""),
+        ("is_staff=true", "admin carol erin"),
+        ("is_active=false", "dave"),
+        ("is_superuser=true&order=-username", "erin admin"),
+        ("search=EXAMPLE&is_staff=false&is_active=true", "alice bob frank"),
+        ("order=date_joined", "admin alice bob carol dave erin frank"),
+        ("order=-date_joined", "frank erin dave carol bob alice admin"),
+        ("order=-username", "frank erin dave carol bob alice admin"),
+        ("order=-last_login&is_active=true&is_superuser=false", "alice carol"),
+    ] {
+        let mut found = names(&mut admin, query).await;
+        if query.starts_with("order=-last_login") {
+            // Who never logged in comes last, in no order that means anything.
+            let mut never = found.split_off(2);
+            never.sort();
+            assert_eq!(never, ["bob", "frank"]);
+        }
+        assert_eq!(found.join(" "), expected, "{query}");
+    }
+    for wrong in ["permission=polls", "is_staff=perhaps", "order=email", "group=a&group=b"] {
+        admin.get(&format!("/v1/users?{wrong}")).await.is_problem("invalid_parameter");
+    }
+    // Nothing of a user who is gone, or was changed, is left behind.
+    let bob = admin.get("/v1/users?search=bob").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    admin.patch(&format!("/v1/users/{bob}"), json!({ "groups": [] })).await.is(StatusCode::OK);
+    assert_eq!(names(&mut admin, "group=voters").await, ["carol", "dave"]);
+    admin.delete(&format!("/v1/users/{bob}")).await.is(StatusCode::NO_CONTENT);
+    for order in ["username", "date_joined", "last_login"] {
+        assert_eq!(names(&mut admin, &format!("order={order}")).await.len(), 6, "{order}");
+    }
+}
 
 #[tokio::test]
 async fn users_are_made_read_changed_and_deleted() {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::failed;
 use super::layout::{self, Key};
+use super::upgrade;
 use crate::store::StoreError;
 
 /// How often, and with which pause, a folder that is in use is tried again.
@@ -111,7 +112,7 @@ pub(super) fn open(folder: &Path, expected: Expected) -> Result<Database, Cannot
     let tree = (*db).clone();
     let format = tree.get(Key::format()).map_err(|e| say(&e.to_string(), "check the disk"))?;
     match format.as_deref() {
-        Some(layout::FORMAT) => {}
+        Some(layout::FORMAT | layout::FORMAT_1) => {}
         Some(_) => {
             return Err(say("it was written by another version of signet", "use that version, or export from it"));
         }
@@ -146,7 +147,13 @@ pub(super) fn open(folder: &Path, expected: Expected) -> Result<Database, Cannot
         ));
     }
     let blobs = folder.join("blobs");
-    Ok(Database { tree, file, blobs, synced: HashSet::new(), mark, applied, _db: db })
+    let is_old = format.as_deref() == Some(layout::FORMAT_1);
+    let mut database = Database { tree, file, blobs, synced: HashSet::new(), mark, applied, _db: db };
+    if is_old {
+        upgrade::from_1(&mut database)
+            .map_err(|e| say(&format!("cannot bring it to this version: {e}"), "check the disk, and start again"))?;
+    }
+    Ok(database)
 }
 
 /// The number on the mark; zero on a new one.

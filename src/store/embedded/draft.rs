@@ -10,10 +10,16 @@ use sled::Tree;
 use super::layout::{self, Key, from_json, to_json};
 use super::{failed, merged};
 use crate::audit::{Event, Filter};
-use crate::claims::{SessionId, UserId};
-use crate::rights::{Group, PermissionEntry};
+use crate::claims::{ChallengeKind, SessionId, UserId};
+use crate::rights::Group;
 use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Witness, Write};
 use crate::user::User;
+
+mod catalogue;
+mod challenge;
+mod find;
+
+pub(super) use find::order_keys;
 
 /// Most records that one page of a search looks at before it stops and says where to go on.
 const SEARCH_MAX: usize = 20_000;
@@ -26,7 +32,7 @@ pub(super) struct Draft<'a> {
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
-type Outcome<T> = Result<T, StoreError>;
+pub(super) type Outcome<T> = Result<T, StoreError>;
 
 impl<'a> Draft<'a> {
     /// No change yet.
@@ -239,87 +245,40 @@ impl<'a> Draft<'a> {
             Write::ChangeUser { mut user, was } => {
                 let old = self.user_at(user.id, was)?;
                 user.last_login = old.last_login;
+                if user.generation == old.generation {
+                    user.password.clone_from(&old.password);
+                }
                 user.version = was + 1;
+                self.drop_groundless(&old, &user)?;
                 self.store_user(Some(&old), &user)
             }
+            Write::UpgradePassword { user: id, was, now } => match self.user(id)? {
+                Some(mut user) if user.password == was => {
+                    user.password = now;
+                    self.put(Key::user(id), to_json(&user)?);
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
             Write::DeleteUser { id, was } => {
                 let old = self.user_at(id, was)?;
                 self.unindex(&old);
                 self.remove(Key::user(id));
+                self.drop_challenges(&Key::challenges(id))?;
                 self.close_all(id, None)
             }
-            Write::OpenSession { session, generation } => {
-                let mut user = self.user(session.user)?.ok_or(StoreError::Changed)?;
-                if !user.is_active || user.generation != generation {
-                    return Err(StoreError::Changed);
-                }
-                user.last_login = Some(session.created);
-                self.put(Key::user(user.id), to_json(&user)?);
-                let key = Key::session(session.user, session.id);
-                self.put(Key::over_at(session.ends, &key), Vec::new());
-                self.put(key, to_json(&session)?);
-                Ok(())
-            }
+            Write::OpenSession { session, generation } => self.open_session(&session, generation),
             Write::CloseSession { user, id } => self.close(Key::session(user, id)),
             Write::CloseSessions { user, keep } => self.close_all(user, keep),
+            Write::Challenge { user, kind, challenge } => self.ask(user, kind, &challenge),
+            Write::Answer { user, kind, digest } => self.answer(user, kind, digest),
             Write::CreateGroup(group) => self.store_group(None, &group),
-            Write::ChangeGroup { mut group, was } => {
-                let old: Group = self.json(&Key::group(group.id))?.ok_or(StoreError::Changed)?;
-                at_version(old.version, was)?;
-                group.version = was + 1;
-                self.store_group(Some(&old), &group)
-            }
-            Write::DeleteGroup { id, was } => {
-                let old: Group = self.json(&Key::group(id))?.ok_or(StoreError::Changed)?;
-                at_version(old.version, was)?;
-                if !self.scan(&Key::members(id))?.is_empty() {
-                    return Err(StoreError::Changed);
-                }
-                self.remove(Key::group_name(&old.name));
-                self.remove(Key::group(id));
-                Ok(())
-            }
-            Write::CreatePermission(permission) => {
-                let key = Key::permission(permission.name.as_str());
-                if self.get(&key)?.is_some() {
-                    return Err(StoreError::Taken("permission"));
-                }
-                self.put(key, to_json(&permission)?);
-                Ok(())
-            }
-            Write::ChangePermission { mut permission, was } => {
-                let key = Key::permission(permission.name.as_str());
-                let old: PermissionEntry = self.json(&key)?.ok_or(StoreError::Changed)?;
-                at_version(old.version, was)?;
-                permission.version = was + 1;
-                self.put(key, to_json(&permission)?);
-                Ok(())
-            }
-            Write::DeletePermission { name, was } => {
-                let key = Key::permission(name.as_str());
-                let old: PermissionEntry = self.json(&key)?.ok_or(StoreError::Changed)?;
-                at_version(old.version, was)?;
-                let groups: Vec<Group> = self.all(&Key::groups())?;
-                let in_use = groups.iter().any(|group| group.permissions.contains(&name));
-                if in_use || !self.scan(&Key::holders(&name))?.is_empty() {
-                    return Err(StoreError::Changed);
-                }
-                self.remove(key);
-                Ok(())
-            }
-            Write::Revoke(revocation) => {
-                let key = Key::revocation(&revocation);
-                let old = self.get(&key)?.map(|value| layout::revocation(&key, &value)).transpose()?;
-                let new = merged(old, revocation);
-                if let Some(until) = old.and_then(|old| old.until()) {
-                    self.remove(Key::over_at(until, &key));
-                }
-                if let Some(until) = new.until() {
-                    self.put(Key::over_at(until, &key), Vec::new());
-                }
-                self.put(key, layout::revocation_value(&new));
-                Ok(())
-            }
+            Write::ChangeGroup { group, was } => self.change_group(group, was),
+            Write::DeleteGroup { id, was } => self.delete_group(id, was),
+            Write::CreatePermission(permission) => self.create_permission(&permission),
+            Write::ChangePermission { permission, was } => self.change_permission(permission, was),
+            Write::DeletePermission { name, was } => self.delete_permission(&name, was),
+            Write::Revoke(revocation) => self.revoke(revocation),
             Write::Forget(now) => self.forget(now),
             Write::Record(event) => {
                 self.put(Key::event(&event), to_json(&event)?);
@@ -327,6 +286,20 @@ impl<'a> Draft<'a> {
             }
             Write::ForgetEvents(before) => self.forget_events(before),
         }
+    }
+
+    fn revoke(&mut self, revocation: Revocation) -> Outcome<()> {
+        let key = Key::revocation(&revocation);
+        let old = self.get(&key)?.map(|value| layout::revocation(&key, &value)).transpose()?;
+        let new = merged(old, revocation);
+        if let Some(until) = old.and_then(|old| old.until()) {
+            self.remove(Key::over_at(until, &key));
+        }
+        if let Some(until) = new.until() {
+            self.put(Key::over_at(until, &key), Vec::new());
+        }
+        self.put(key, layout::revocation_value(&new));
+        Ok(())
     }
 
     fn in_name_of(&self, witness: &Witness) -> Outcome<()> {
@@ -343,6 +316,22 @@ impl<'a> Draft<'a> {
             Some(version) if version != user.rights_version => Err(StoreError::Outdated),
             _ => Ok(()),
         }
+    }
+
+    fn open_session(&mut self, session: &OpenSession, generation: u64) -> Outcome<()> {
+        let mut user = self.user(session.user)?.ok_or(StoreError::Changed)?;
+        if !user.is_active || user.generation != generation {
+            return Err(StoreError::Changed);
+        }
+        self.leave_orders(&user);
+        user.last_login = Some(session.created);
+        self.enter_orders(&user);
+        self.drop_challenges(&[Key::challenge(user.id, ChallengeKind::Reset)])?;
+        self.put(Key::user(user.id), to_json(&user)?);
+        let key = Key::session(session.user, session.id);
+        self.put(Key::over_at(session.ends, &key), Vec::new());
+        self.put(key, to_json(session)?);
+        Ok(())
     }
 
     fn close(&mut self, key: Vec<u8>) -> Outcome<()> {
@@ -389,6 +378,9 @@ impl<'a> Draft<'a> {
             return Err(StoreError::Taken("user"));
         }
         self.put(name, new.id.bytes().to_vec());
+        if let Some(address) = Key::user_at_address(new) {
+            self.put(address, Vec::new());
+        }
         for group in &new.groups {
             self.put(Key::member(*group, new.id), Vec::new());
         }
@@ -399,8 +391,21 @@ impl<'a> Draft<'a> {
             let value = if new.is_staff { layout::STAFF } else { b"" };
             self.put(Key::superuser(new.id), value.to_vec());
         }
+        self.enter_orders(new);
         self.put(Key::user(new.id), to_json(new)?);
         Ok(())
+    }
+
+    fn enter_orders(&mut self, user: &User) {
+        for key in find::order_keys(user) {
+            self.put(key, Vec::new());
+        }
+    }
+
+    fn leave_orders(&mut self, user: &User) {
+        for key in find::order_keys(user) {
+            self.remove(key);
+        }
     }
 
     fn must_be_there(&self, key: &[u8]) -> Outcome<()> {
@@ -409,6 +414,9 @@ impl<'a> Draft<'a> {
 
     fn unindex(&mut self, old: &User) {
         self.remove(Key::user_name(&old.username.key()));
+        if let Some(address) = Key::user_at_address(old) {
+            self.remove(address);
+        }
         for group in &old.groups {
             self.remove(Key::member(*group, old.id));
         }
@@ -416,30 +424,7 @@ impl<'a> Draft<'a> {
             self.remove(Key::holder(permission, old.id));
         }
         self.remove(Key::superuser(old.id));
-    }
-
-    fn store_group(&mut self, old: Option<&Group>, new: &Group) -> Outcome<()> {
-        for permission in &new.permissions {
-            self.must_be_there(&Key::permission(permission.as_str()))?;
-        }
-        if let Some(old) = old {
-            let prefix = Key::members(new.id);
-            let changed = |member: &Vec<u8>| {
-                let user = [b"u/", &member[prefix.len()..]].concat();
-                self.changes.contains_key(&user)
-            };
-            if old.name != new.name && !self.scan(&prefix)?.keys().all(changed) {
-                return Err(StoreError::Changed);
-            }
-            self.remove(Key::group_name(&old.name));
-        }
-        let name = Key::group_name(&new.name);
-        if self.get(&name)?.is_some() {
-            return Err(StoreError::Taken("group"));
-        }
-        self.put(name, new.id.bytes().to_vec());
-        self.put(Key::group(new.id), to_json(new)?);
-        Ok(())
+        self.leave_orders(old);
     }
 
     fn forget_events(&mut self, before: DateTime<Utc>) -> Outcome<()> {

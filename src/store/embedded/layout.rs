@@ -5,12 +5,16 @@
 use chrono::{DateTime, Utc};
 
 use crate::audit::Event;
-use crate::claims::{GroupId, SessionId, UserId, instant};
+use crate::claims::{ChallengeKind, GroupId, SessionId, UserId, instant};
 use crate::rights::Permission;
 use crate::store::{Revocation, StoreError};
+use crate::user::{User, address_key};
 
 /// The version of this layout.
-pub(super) const FORMAT: &[u8] = b"signet 1";
+pub(super) const FORMAT: &[u8] = b"signet 2";
+
+/// The version before, which had no users by address. `upgrade.rs` brings it up.
+pub(super) const FORMAT_1: &[u8] = b"signet 1";
 
 /// The value of a superuser's key when administration is open to them.
 pub(super) const STAFF: &[u8] = b"staff";
@@ -47,6 +51,13 @@ impl Key {
     pub(super) fn superuser(id: UserId) -> Vec<u8> {
         join(&[&Self::superusers(), id.bytes()])
     }
+    /// Users in the order of joining; who never logged in is at zero in the other one.
+    pub(super) fn joined() -> Vec<u8> {
+        b"x/j/".to_vec()
+    }
+    pub(super) fn logged_in() -> Vec<u8> {
+        b"x/l/".to_vec()
+    }
     pub(super) fn groups() -> Vec<u8> {
         b"g/".to_vec()
     }
@@ -72,6 +83,36 @@ impl Key {
     }
     pub(super) fn holder(permission: &Permission, user: UserId) -> Vec<u8> {
         join(&[&Self::holders(permission), user.bytes()])
+    }
+    /// The zero byte ends the address. What follows it has one length, so that an address which holds one itself, as
+    /// only another program can have written it, is told apart.
+    pub(super) fn at_address(key: &str) -> Vec<u8> {
+        join(&[b"x/e/", key.as_bytes(), &[0]])
+    }
+    /// Present for every user with an address. Sorted by who has proven it, then by who was there first.
+    pub(super) fn user_at_address(user: &User) -> Option<Vec<u8>> {
+        let rank = [u8::from(!user.email_verified)];
+        let joined = user.date_joined.timestamp().max(0).to_be_bytes();
+        let prefix = Self::at_address(&address_key(&user.email));
+        (!user.email.is_empty()).then(|| join(&[&prefix, &rank, &joined, user.id.bytes()]))
+    }
+    /// The user in what follows [`Key::at_address`].
+    pub(super) fn parse_at_address(rest: &[u8]) -> Option<UserId> {
+        let id: &[u8; 25] = rest.try_into().ok()?;
+        id.last_chunk().copied().map(UserId::from_bytes)
+    }
+    pub(super) fn challenges(user: UserId) -> [Vec<u8>; 2] {
+        [ChallengeKind::Reset, ChallengeKind::Verification].map(|kind| Self::challenge(user, kind))
+    }
+    pub(super) fn challenge(user: UserId, kind: ChallengeKind) -> Vec<u8> {
+        let kind: &[u8] = match kind {
+            ChallengeKind::Reset => b"/reset",
+            ChallengeKind::Verification => b"/verify",
+        };
+        join(&[b"c/", user.bytes(), kind])
+    }
+    pub(super) fn users() -> Vec<u8> {
+        b"u/".to_vec()
     }
     pub(super) fn all_sessions() -> Vec<u8> {
         b"s/".to_vec()

@@ -1,0 +1,239 @@
+//! "May this pass?", for reverse proxies that ask before they let a request through.
+//!
+//! The proxy sends the request's own header fields, its method, host and path; the answer is 204 with who it is, or
+//! 401 or 403. Nothing else is answered, whatever goes wrong: nginx makes a failure of its own of any other status.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use poem::http::{HeaderMap, Method, StatusCode, header};
+use poem::web::Data;
+use poem::{Endpoint, IntoResponse as _, Request, Response};
+use poem_openapi::param::Query;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use crate::api::Group;
+use crate::api::caller::SentToken;
+use crate::api::problem::{Code, Problem};
+use crate::api::visit::{Settings, Visit};
+use crate::error::Error;
+use crate::session::Session;
+
+/// Where the question is asked.
+pub(crate) const PATH: &str = "/v1/verify";
+
+/// Bytes that the list of all permissions may take: a proxy's buffer holds the whole head.
+const PERMISSIONS_MAX: usize = 2048;
+
+/// The fields in which proxies name the method of the original request.
+const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
+
+/// The fields in which proxies name the path and query of the original request.
+const PATHS: [&str; 2] = ["x-forwarded-uri", "x-original-uri"];
+
+/// It may pass.
+#[derive(ApiResponse)]
+pub enum Verified {
+    /// It may pass; this is who it is. Anything but letters, digits and `@ . + - _ ~ :` is percent-encoded.
+    #[oai(status = 204)]
+    Pass(
+        /// The user's name; empty for nobody.
+        #[oai(header = "X-Auth-User")]
+        String,
+        /// The user; empty for nobody.
+        #[oai(header = "X-Auth-User-Id")]
+        String,
+        /// Names of the groups, separated by commas.
+        #[oai(header = "X-Auth-Groups")]
+        String,
+        /// Permissions, separated by commas: all of them; those that were asked for when all would take more than
+        /// 2,048 bytes, or for a superuser, who has every permission there is.
+        #[oai(header = "X-Auth-Permissions")]
+        String,
+        /// The session; empty when there is none.
+        #[oai(header = "X-Auth-Session")]
+        String,
+    ),
+    /// A browser that has to log in first, when a redirect was asked for.
+    #[oai(status = 302)]
+    LogIn(
+        /// The page to log in at, with the way back in `next`.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+/// Operations for proxies.
+pub struct VerifyApi;
+
+#[OpenApi(tag = "Group::Rights")]
+impl VerifyApi {
+    /// Let a request pass
+    ///
+    /// For reverse proxies. Every condition that is given has to hold; without one, somebody has to be logged in. The
+    /// cross-site rule is judged for the original request, whose method stands in `X-Forwarded-Method` or
+    /// `X-Original-Method`; without either it counts as unsafe. A session that is due for renewal gets its cookie with
+    /// this answer.
+    #[oai(path = "/v1/verify", method = "get", operation_id = "verify_request")]
+    #[expect(clippy::too_many_arguments, reason = "each parameter of the query is one")]
+    async fn verify_request(
+        &self,
+        visit: Data<&Visit>,
+        _sent: SentToken,
+        request: &Request,
+        /// Permissions that are needed, all of them; separated by commas.
+        permission: Query<Option<String>>,
+        /// Permissions of which one is needed; separated by commas.
+        any: Query<Option<String>>,
+        /// Groups that are needed, all of them; separated by commas.
+        group: Query<Option<String>>,
+        /// `true` when only staff may pass.
+        staff: Query<Option<String>>,
+        /// `true` when a browser that has to log in is sent to the log-in page, where the server has one. Not for
+        /// nginx.
+        redirect: Query<Option<String>>,
+    ) -> Result<Verified, Problem> {
+        let method = original_method(request.headers());
+        if !visit.settings().origins.allow(&method, request.headers()) {
+            return Err(Problem::new(Code::CrossSite));
+        }
+        let asked = Conditions {
+            permissions: list(permission.as_deref()),
+            any: any.as_deref().map(|names| list(Some(names))),
+            groups: list(group.as_deref()),
+            staff: staff.as_deref().map(flag).transpose()?.unwrap_or_default(),
+        };
+        let redirect = redirect.as_deref().map(flag).transpose()?.unwrap_or_default();
+        let admitted = visit.admit(request, |session| session.id().map(drop)).await;
+        match admitted {
+            Err(Error::NotAuthenticated(_)) if redirect && is_page_load(&method, request.headers()) => {
+                let way = log_in_page(visit.settings(), request.headers());
+                way.map(Verified::LogIn).ok_or_else(|| Problem::new(Code::NotAuthenticated))
+            }
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                let session = visit.session().ok_or_else(|| Problem::new(Code::NotAuthenticated))?;
+                asked.judge(session)?;
+                Ok(asked.pass(session))
+            }
+        }
+    }
+}
+
+/// What the proxy asks of whoever wants to pass.
+struct Conditions<'a> {
+    permissions: Vec<&'a str>,
+    any: Option<Vec<&'a str>>,
+    groups: Vec<&'a str>,
+    staff: bool,
+}
+
+impl Conditions<'_> {
+    fn judge(&self, session: &Session) -> Result<(), Error> {
+        let Some(claims) = session.claims() else { return Ok(()) };
+        let lacking = self.permissions.iter().find(|name| !session.has_permission(name));
+        let outside = self.groups.iter().find(|name| !claims.groups.iter().any(|group| group == **name));
+        let any = self.any.as_ref().is_none_or(|names| names.iter().any(|name| session.has_permission(name)));
+        match (lacking, outside) {
+            (Some(_), _) => Err(Error::Forbidden("a permission that is lacking".to_owned())),
+            (_, Some(_)) => Err(Error::Forbidden("membership of a group".to_owned())),
+            _ if !any => Err(Error::Forbidden("one of several permissions".to_owned())),
+            _ if self.staff && !claims.is_staff => Err(Error::Forbidden("the staff flag".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    fn pass(&self, session: &Session) -> Verified {
+        let claims = session.claims();
+        let text = |text: Option<String>| text.unwrap_or_default();
+        let groups = claims.map(|claims| joined(claims.groups.iter().map(String::as_str)));
+        Verified::Pass(
+            text(claims.and_then(|claims| claims.preferred_username.as_deref()).map(safe)),
+            text(session.user().map(|id| id.to_string())),
+            text(groups),
+            self.permissions(session),
+            text(claims.map(|claims| claims.sid.to_string())),
+        )
+    }
+
+    fn permissions(&self, session: &Session) -> String {
+        let all = session.granted();
+        let length: usize = all.iter().map(|name| name.len() + 1).sum();
+        if length <= PERMISSIONS_MAX && session.claims().is_some_and(|claims| !claims.is_superuser) {
+            return joined(all.into_iter());
+        }
+        let asked = self.permissions.iter().chain(self.any.iter().flatten()).copied();
+        joined(asked.filter(|name| session.has_permission(name)))
+    }
+}
+
+fn list(names: Option<&str>) -> Vec<&str> {
+    names.into_iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
+fn flag(text: &str) -> Result<bool, Problem> {
+    text.parse().map_err(|_| Problem::with_detail(Code::InvalidParameter, "A flag is `true` or `false`."))
+}
+
+/// The text as a header field can carry it, for every reader alike.
+fn safe(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@.+-_~:".contains(&byte);
+    let spell = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(spell).collect()
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(safe).collect::<Vec<_>>().join(",")
+}
+
+/// The method of the original request. One that nobody knows could be any.
+fn original_method(headers: &HeaderMap) -> Method {
+    let mut named = METHODS.iter().flat_map(|name| headers.get_all(*name));
+    let parse = |value: &poem::http::HeaderValue| Method::from_bytes(value.as_bytes()).ok();
+    match (named.next().and_then(parse), named.next()) {
+        (Some(method), None) => method,
+        _ => Method::POST,
+    }
+}
+
+/// Whether a browser is about to show a page.
+fn is_page_load(method: &Method, headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    method.is_safe() && accepts.contains("text/html")
+}
+
+/// The page to log in at, with the way back: the path of the original request, and nothing that leads elsewhere.
+fn log_in_page(settings: &Settings, headers: &HeaderMap) -> Option<String> {
+    let page = settings.login_url.as_ref()?;
+    let back = PATHS.iter().find_map(|name| headers.get(*name)).and_then(|path| path.to_str().ok());
+    let local = |path: &&str| path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
+    let Some(back) = back.filter(local).filter(|path| path.len() <= 2048) else { return Some(page.clone()) };
+    let mark = if page.contains('?') { '&' } else { '?' };
+    Some(format!("{page}{mark}next={}", safe(back)))
+}
+
+/// Answers 403 in the place of everything that a proxy cannot take for an answer.
+pub(crate) struct Plain<E>(pub(crate) E);
+
+impl<E: Endpoint<Output = Response>> Endpoint for Plain<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let answer = AssertUnwindSafe(self.0.call(request)).catch_unwind().await;
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) if error.is_from_response() => error.into_response(),
+            Ok(Err(error)) => Problem::of_framework(&error).into_response(),
+            Err(_) => Problem::new(Code::Internal).into_response(),
+        };
+        let known = [StatusCode::NO_CONTENT, StatusCode::FOUND, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+        if known.contains(&answer.status()) || answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            return Ok(answer);
+        }
+        tracing::error!(
+            status = answer.status().as_u16(),
+            "a proxy's question could not be answered; it does not pass"
+        );
+        Ok(Problem::with_detail(Code::Forbidden, "This could not be judged, so it does not pass.").into_response())
+    }
+}

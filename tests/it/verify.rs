@@ -1,0 +1,148 @@
+//! "May this pass?": what proxies ask, and are told.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::harness::{Answer, Client, ORIGIN, Options, Server};
+
+/// The fields of every answer that lets something pass.
+const FIELDS: [&str; 5] = ["x-auth-user", "x-auth-user-id", "x-auth-groups", "x-auth-permissions", "x-auth-session"];
+
+/// The question as a proxy asks it for a GET.
+async fn ask(client: &mut Client, query: &str) -> Answer {
+    client.call(Method::GET, &format!("/v1/verify{query}"), None, &[("x-forwarded-method", "GET")]).await
+}
+
+#[tokio::test]
+async fn a_proxy_is_told_who_it_is_or_401_or_403() {
+    let server = Server::start().await;
+    server.permissions(&["polls.vote", "polls.close", "polls.open"]).await;
+    server.group("Größe & co", &["polls.vote"]).await;
+    server.group("empty", &[]).await;
+    let rights = json!({ "groups": ["Größe & co", "empty"], "user_permissions": ["polls.close"] });
+    let (mut zoe, id) = server.user("Zoë", rights).await;
+    let session = zoe.get("/v1/session").await.text("id");
+    let pass = ask(&mut zoe, "").await.is(StatusCode::NO_CONTENT);
+    let found = FIELDS.map(|name| pass.header(name).unwrap().to_owned());
+    assert_eq!(found, ["Zo%C3%AB", &id, "Gr%C3%B6%C3%9Fe%20%26%20co,empty", "polls.close,polls.vote", &session]);
+    let table = [
+        ("?permission=polls.vote", 204),
+        ("?permission=polls.vote,polls.close", 204),
+        ("?permission=polls.vote,polls.open", 403),
+        ("?permission=polls.open", 403),
+        ("?permission=no.such", 403),
+        ("?any=polls.open,polls.vote", 204),
+        ("?any=polls.open", 403),
+        ("?any=", 403),
+        ("?group=empty", 204),
+        ("?group=empty,nothing", 403),
+        ("?staff=true", 403),
+        ("?staff=false", 204),
+        // Whatever cannot be understood does not pass, and is nothing that a proxy breaks on.
+        ("?staff=perhaps", 403),
+        ("?permission=polls.vote&permission=polls.close", 403),
+        ("?permission=%ff", 403),
+    ];
+    for (query, status) in table {
+        assert_eq!(ask(&mut zoe, query).await.status, status, "{query}");
+    }
+    // Nobody, and a cookie that is worth nothing.
+    for mut client in [server.anonymous(), server.with_cookie("a.b.c")] {
+        for query in ["", "?permission=polls.vote", "?redirect=true"] {
+            ask(&mut client, query).await.is_problem("not_authenticated");
+        }
+    }
+    let mut visitor = server.anonymous();
+    visitor.patch("/v1/session", json!({ "a": 1 })).await.is(StatusCode::OK);
+    ask(&mut visitor, "").await.is_problem("not_authenticated");
+    // A superuser has everything; what was asked for is named.
+    let mut admin = server.admin().await;
+    let pass = ask(&mut admin, "?permission=polls.open&staff=true").await.is(StatusCode::NO_CONTENT);
+    assert_eq!(pass.header("x-auth-permissions"), Some("polls.open"));
+    assert_eq!(pass.header("x-auth-groups"), Some(""), "empty, and there");
+    // What the client says of itself counts for nothing.
+    let forged = [("x-auth-user", "admin"), ("x-forwarded-method", "GET"), ("x-auth-permissions", "polls.open")];
+    let pass = zoe.call(Method::GET, "/v1/verify", None, &forged).await.is(StatusCode::NO_CONTENT);
+    assert_eq!(pass.header("x-auth-user"), Some("Zo%C3%AB"));
+    // Log-out acts on the very next question.
+    let mut other = zoe.clone();
+    zoe.post("/v1/logout", json!(null)).await.is(StatusCode::NO_CONTENT);
+    ask(&mut other, "").await.is_problem("not_authenticated");
+}
+
+#[tokio::test]
+async fn the_cross_site_rule_is_judged_for_the_original_request() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let (own, other) = (("origin", ORIGIN), ("origin", "https://evil.example"));
+    let (same, cross) = (("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site"));
+    let table: [(&[(&str, &str)], u16); 12] = [
+        (&[("x-forwarded-method", "GET"), cross], 204),
+        (&[("x-original-method", "GET"), other], 204),
+        (&[("x-forwarded-method", "POST"), cross], 403),
+        (&[("x-forwarded-method", "POST"), same], 204),
+        (&[("x-forwarded-method", "POST"), other], 403),
+        (&[("x-forwarded-method", "DELETE"), own], 204),
+        (&[("x-original-method", "POST"), cross], 403),
+        // Unsaid, said twice, or of no known kind: it could be any.
+        (&[cross], 403),
+        (&[same], 204),
+        (&[("x-forwarded-method", "GET"), ("x-original-method", "POST"), cross], 403),
+        (&[("x-forwarded-method", "get"), cross], 403),
+        (&[("x-forwarded-method", "POST")], 204),
+    ];
+    for (fields, status) in table {
+        let answer = admin.call(Method::GET, "/v1/verify", None, fields).await;
+        assert_eq!(answer.status, status, "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_is_sent_to_the_page_to_log_in_and_nowhere_else() {
+    let options = Options { login_url: Some("/login?from=proxy".to_owned()), ..Options::default() };
+    let server = Server::start_with(options).await;
+    let mut visitor = server.anonymous();
+    let html = ("accept", "text/html,*/*;q=0.8");
+    let get = ("x-forwarded-method", "GET");
+    let mut page = async |uri: &str, query: &str| {
+        let fields = [get, html, ("x-forwarded-uri", uri)];
+        let answer = visitor.call(Method::GET, &format!("/v1/verify{query}"), None, &fields).await;
+        (answer.status.as_u16(), answer.header("location").unwrap_or_default().to_owned())
+    };
+    let back = |next: &str| (302, format!("/login?from=proxy&next={next}"));
+    assert_eq!(page("/a/b?c=d&e=f", "?redirect=true").await, back("%2Fa%2Fb%3Fc%3Dd%26e%3Df"));
+    for elsewhere in ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", ""] {
+        assert_eq!(page(elsewhere, "?redirect=true").await, (302, "/login?from=proxy".to_owned()), "{elsewhere}");
+    }
+    assert_eq!(page("/a", "").await.0, 401, "nginx asks without");
+    let api = [get, ("accept", "application/json"), ("x-forwarded-uri", "/a")];
+    visitor.call(Method::GET, "/v1/verify?redirect=true", None, &api).await.is(StatusCode::UNAUTHORIZED);
+    let post = [("x-forwarded-method", "POST"), html];
+    visitor.call(Method::GET, "/v1/verify?redirect=true", None, &post).await.is(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_session_that_is_due_slides_on_by_a_question_too() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    assert!(ask(&mut admin, "").await.is(StatusCode::NO_CONTENT).set_cookies().is_empty());
+    server.pass(2000);
+    let before = admin.cookie.clone();
+    let answer = ask(&mut admin, "").await.is(StatusCode::NO_CONTENT);
+    assert_eq!(answer.set_cookies().len(), 1);
+    assert_ne!(admin.cookie, before);
+}
+
+#[tokio::test]
+async fn a_user_with_very_many_rights_still_fits_into_a_proxys_buffer() {
+    let server = Server::start().await;
+    let names: Vec<String> = (0..150).map(|n| format!("warehouse.permission_{n:03}")).collect();
+    server.permissions(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    server.group("keepers", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (mut keeper, _) = server.user("keeper", json!({ "groups": ["keepers"] })).await;
+    let query = format!("?permission={}", names[7]);
+    let pass = ask(&mut keeper, &query).await.is(StatusCode::NO_CONTENT);
+    assert_eq!(pass.header("x-auth-permissions"), Some(names[7].as_str()));
+    let head: usize = pass.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    assert!(head < 4096, "{head}");
+}
