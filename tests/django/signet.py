@@ -87,15 +87,6 @@ class Client:
             raise RuntimeError(f"GET {path}: {status} {body}")
         return body
 
-    def pages(self, path):
-        """All items of a list."""
-        items, cursor = [], None
-        while True:
-            page = self.get(f"{path}?limit=200" + (f"&cursor={cursor}" if cursor else ""))
-            items += page["items"]
-            cursor = page["next"]
-            if cursor is None:
-                return items
 
     def check(self, names, labels):
         """What `has_perm` and `has_module_perms` answer; asked in pieces, as a body has a limit."""
