@@ -1,0 +1,5 @@
+from django.db import models
+
+
+class Shelf(models.Model):
+    pass
