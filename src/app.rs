@@ -2,7 +2,7 @@
 //!
 //! Owns the one door through which anything durable changes: store first, then memory. Knows no HTTP.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,17 +11,21 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::audit;
-use crate::claims::{GroupId, Lifetime, UserId};
+use crate::claims::{Lifetime, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
 use crate::mail::Post;
 use crate::password::{Cost, Policy, Pool, format};
 use crate::revocation::Revocations;
-use crate::rights::{Group, GroupTable};
+use crate::rights::GroupTable;
 use crate::store::{Revocation, SharedStore, Slice, StoreError, Write};
 use crate::throttle::{Place, Subject, Throttle};
 use crate::token::Tokens;
 use crate::user::User;
+
+mod memory;
+
+use memory::{Changes, GroupFeed, recorded};
 
 /// Gives the present instant. Only the edge of the program reads the real clock.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -416,79 +420,6 @@ impl App {
             rights_version: user.rights_version,
             until: crate::claims::after(self.now(), self.0.longest_life),
         })
-    }
-}
-
-/// The events among the writes.
-fn recorded(writes: &[Write]) -> Vec<audit::Event> {
-    let event = |write: &Write| if let Write::Record(event) = write { Some((**event).clone()) } else { None };
-    writes.iter().filter_map(event).collect()
-}
-
-/// What a commit changes in memory.
-struct Changes {
-    revocations: Vec<Revocation>,
-    groups: Vec<GroupChange>,
-}
-
-enum GroupChange {
-    Is(Group),
-    Gone(GroupId),
-}
-
-impl Changes {
-    fn of(writes: &[Write]) -> Self {
-        let mut changes = Self { revocations: Vec::new(), groups: Vec::new() };
-        for write in writes {
-            match write {
-                Write::Revoke(revocation) => changes.revocations.push(*revocation),
-                Write::CreateGroup(group) => changes.groups.push(GroupChange::Is(group.clone())),
-                Write::ChangeGroup { group, was } => {
-                    changes.groups.push(GroupChange::Is(Group { version: was + 1, ..group.clone() }));
-                }
-                Write::DeleteGroup { id, .. } => changes.groups.push(GroupChange::Gone(*id)),
-                _ => {}
-            }
-        }
-        changes
-    }
-}
-
-/// The groups as memory knows them. Changes may arrive in another order than they were committed in: the newest
-/// version of a group stays, and one that is gone does not come back.
-#[derive(Default)]
-struct GroupFeed {
-    groups: HashMap<GroupId, Group>,
-    gone: HashSet<GroupId>,
-    /// Counts what was learned.
-    changes: u64,
-}
-
-impl GroupFeed {
-    fn learn(&mut self, changes: Vec<GroupChange>) {
-        for change in changes {
-            match change {
-                GroupChange::Gone(id) => {
-                    self.groups.remove(&id);
-                    self.gone.insert(id);
-                }
-                GroupChange::Is(group) => {
-                    let known = self.groups.get(&group.id).map(|known| known.version);
-                    if !self.gone.contains(&group.id) && known.is_none_or(|known| known < group.version) {
-                        self.groups.insert(group.id, group);
-                    }
-                }
-            }
-        }
-        self.changes += 1;
-    }
-
-    fn replace(&mut self, groups: Vec<Group>) {
-        self.groups = groups.into_iter().map(|group| (group.id, group)).collect();
-    }
-
-    fn table(&self) -> GroupTable {
-        GroupTable::new(self.groups.values())
     }
 }
 
