@@ -9,7 +9,7 @@ use poem_openapi::{OpenApiService, types::ToJSON as _};
 use serde_json::{Map, Value, json};
 
 use crate::api::problem::{Code, MEDIA_TYPE, Problem};
-use crate::api::{GROUPS, operations};
+use crate::api::{GROUPS, operations, verify};
 use crate::claims::LIFE_MAX;
 
 const DESCRIPTION: &str = "Django's sessions and authorization as one stateless API. A session is a signed token in a \
@@ -96,8 +96,9 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let parameters: Vec<(String, String)> = parameters(operation);
     let has_session = operation.contains_key("security");
-    let is_administration = ["/v1/users", "/v1/groups", "/v1/epoch", "/v1/import"].iter().any(|p| path.starts_with(p))
-        || (path.starts_with("/v1/permissions") && !path.ends_with("/check"));
+    let staff = ["/v1/users", "/v1/groups", "/v1/epoch", "/v1/import", "/v1/audit"];
+    let is_administration =
+        staff.iter().any(|p| path.starts_with(p)) || (path.starts_with("/v1/permissions") && !path.ends_with("/check"));
     operation.entry("security").or_insert_with(|| json!([{}]));
     if path == "/v1/session" && has_body {
         let example = json!({ "theme": "dark", "cart": [7, 12] });
@@ -117,7 +118,6 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let unsafe_method = method != "get";
     let table = [
         (has_body || is("query", ""), Code::MalformedBody),
-        (operation_id.starts_with("confirm_"), Code::InvalidToken),
         (has_session, Code::NotAuthenticated),
         (unsafe_method || is_administration, Code::Forbidden),
         (is("path", ""), Code::NotFound),
@@ -127,10 +127,14 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
         (has_body || REISSUING.contains(&operation_id.as_str()), Code::BodyTooLarge),
         (has_body, Code::UnsupportedMediaType),
         (has_body || path.starts_with("/v1/cookies") || path == "/v1/email/verify", Code::Invalid),
+        (operation_id.starts_with("confirm_"), Code::InvalidToken),
         (THROTTLED.contains(&operation_id.as_str()), Code::TooManyRequests),
         (true, Code::Internal),
         (true, Code::Unavailable),
     ];
+    // A proxy is told these two, whatever goes wrong.
+    let to_proxies = [(true, Code::NotAuthenticated), (true, Code::Forbidden)];
+    let table = if path == verify::PATH { &to_proxies[..] } else { &table[..] };
     for (_, code) in table.iter().filter(|(applies, _)| *applies) {
         responses.insert(code.status().as_u16().to_string(), problem_response(*code));
     }

@@ -66,7 +66,7 @@ codes! {
         "Send one JSON text in UTF-8, each member once, nested at most 64 deep.";
     InvalidParameter "invalid_parameter" BAD_REQUEST "A parameter cannot be accepted"
         "Send each parameter once, in the form that the API document gives.";
-    InvalidToken "invalid_token" BAD_REQUEST "The link is not good, or not any more"
+    InvalidToken "invalid_token" UNPROCESSABLE_ENTITY "The link is not good, or not any more"
         "Ask for another mail. Only the newest link works, once, for 30 minutes.";
     NotAuthenticated "not_authenticated" UNAUTHORIZED "Nobody is logged in"
         "Log in with POST /v1/login and send the cookie that it sets.";

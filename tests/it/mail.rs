@@ -106,7 +106,7 @@ async fn log_in(server: &Server, name: &str, password: &str) -> StatusCode {
 
 /// What every faulty token is told: the same problem, but for the request's own number.
 fn refusal(answer: Answer) -> Value {
-    let mut problem = answer.is(StatusCode::BAD_REQUEST).is_problem("invalid_token").json();
+    let mut problem = answer.is(StatusCode::UNPROCESSABLE_ENTITY).is_problem("invalid_token").json();
     problem["request_id"].take();
     problem
 }
