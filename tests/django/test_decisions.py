@@ -57,6 +57,8 @@ class Compared:
 
     kind = dump = None
     flags = ()
+    # Users at least, and hashes that 5.2 no longer reads.
+    least, dropped_formats, meant_to_differ = 150, 4, set(MEANT)
 
     @classmethod
     def setUpClass(cls):
@@ -252,7 +254,7 @@ class Compared:
         self.nothing_differs("passwords")
 
     def test_where_it_is_meant_to_differ_it_does(self):
-        self.assertEqual(self.meant, set(MEANT))
+        self.assertEqual(self.meant, self.meant_to_differ)
 
     def test_has_perm_is_the_same_for_every_name(self):
         self.nothing_differs("has_perm")
@@ -270,12 +272,11 @@ class Compared:
         able = [user for user in self.users if user.get("cookie")]
         self.assertGreater(len(able), len(self.users) * 3 // 4)
         flags = {(user["is_active"], user["is_staff"], user["is_superuser"]) for user in self.users}
-        self.assertEqual(len(flags), 8)
+        self.assertGreaterEqual(len(flags), 8 if self.least >= 150 else 4)
         self.assertTrue({user["is_superuser"] for user in able} == {user["is_staff"] for user in able} == {True, False})
-        hoped = 2000 if self.kind == "plain" else 100
-        self.assertGreaterEqual(len(self.users), hoped)
+        self.assertGreaterEqual(len(self.users), self.least)
         self.assertGreater(self.pairs, len(able) * len(self.oracle["names"]))
-        self.assertEqual(self.dropped, 4)
+        self.assertEqual(self.dropped, self.dropped_formats)
 
     def test_a_log_in_upgrades_the_hash_once(self):
         for user in self.users:
@@ -304,12 +305,18 @@ def moment(text):
 
 
 class DjangosOwnUsers(Compared, unittest.TestCase):
-    kind, dump = "plain", "numbers.json"
+    kind, dump, least = "plain", "numbers.json", 2000
 
 
 class UsersOfAProjectsOwnModel(Compared, unittest.TestCase):
     kind, dump = "custom", "natural.jsonl"
     flags = ("--user-model", "accounts.user", "--time-zone", "Europe/Berlin")
+
+
+class HashesOfDjangosOwnWork(Compared, unittest.TestCase):
+    """Few users: while such a hash is stored, a failed log-in takes as long, whoever's it is."""
+
+    kind, dump, least, dropped_formats, meant_to_differ = "default", "numbers.json", 30, 0, set()
 
 
 if __name__ == "__main__":
