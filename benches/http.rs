@@ -20,8 +20,7 @@ use poem::{Endpoint, EndpointExt as _, Request, Response, Route};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use signet::api::front::{Front, Settings};
 use signet::app::{App, Parts};
-use signet::claims::Lifetime;
-use signet::config::{Config, Log, Secret, Tls};
+use signet::config::Flags;
 use signet::keys::Keyring;
 use signet::password::Cost;
 use signet::server::Server;
@@ -79,27 +78,17 @@ fn tell(address: SocketAddr) {
 fn serve_session() {
     stay_on(0);
     let folder = tempfile::TempDir::new().unwrap();
-    let config = Config {
-        listen: "127.0.0.1:0".to_owned(),
-        data: folder.path().join("data"),
-        keys: folder.path().join("keys"),
-        issuer: "signet".to_owned(),
-        audience: "signet".to_owned(),
-        origins: Vec::new(),
-        life: Lifetime { age: 3600, end: 14 * 24 * 3600 },
-        admin_password: Some(Secret(PASSWORD.to_owned())),
-        registration_open: true,
-        policy: signet::password::Policy::default(),
-        hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
-        tls: Tls::Off,
-        login_url: None,
-        audit_keep: chrono::TimeDelta::days(90),
-        audit_stdout: false,
-        mail: signet::mail::Route::Folder(folder.path().join("mail")),
-        mail_from: "Signet <signet@localhost>".parse().unwrap(),
-        reset_page: "/reset".to_owned(),
-        verify_page: "/verify".to_owned(),
-        log: Log::Text,
+    let password = folder.path().join("password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    let config = {
+        let flags = Flags {
+            listen: "127.0.0.1:0".to_owned(),
+            data: folder.path().join("data"),
+            keys: folder.path().join("keys"),
+            admin_password_file: Some(password.clone()),
+            ..Flags::default()
+        };
+        flags.check().unwrap()
     };
     runtime().block_on(async {
         let server = Server::start(config).await.unwrap();

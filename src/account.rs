@@ -13,6 +13,7 @@ use crate::password::Password;
 use crate::password::policy::{self, About};
 use crate::session::{self, Session};
 use crate::store::{Member, Witness, Write};
+use crate::throttle::Subject;
 use crate::user::{self, UNUSABLE_PASSWORD, User, Username};
 
 /// How often a change is tried when somebody else is faster.
@@ -32,7 +33,8 @@ pub struct Registration<'a> {
 ///
 /// # Errors
 /// `RegistrationClosed`; the faults of name, password and address, all of them together; `Taken` when the name
-/// or a look-alike by case or width is in use, after the work of one hash; otherwise as [`session::log_in`].
+/// or a look-alike by case or width is in use, after the work of one hash; `Throttled` after too many from one
+/// address, before any work; otherwise as [`session::log_in`].
 pub async fn register(
     app: &App,
     registration: Registration<'_>,
@@ -44,7 +46,15 @@ pub async fn register(
     }
     let Registration { username, password, email } = registration;
     let about = About { username, email, ..About::default() };
-    let user = new_user(app, &about, Some(password)).await?;
+    let place = app.admit(&[Subject::RegisterFrom(&client.address)])?;
+    let user = match new_user(app, &about, Some(password)).await {
+        Ok(user) => user,
+        // No account and no hash: somebody fills in a form, or nobody could be served.
+        Err(error) => {
+            app.give_back(place);
+            return Err(error);
+        }
+    };
     // One commit: an account whose first session does not fit is not made.
     let made = vec![Write::CreateUser(Box::new(user.clone()))];
     let entered =
@@ -334,7 +344,8 @@ pub async fn check_password(
 /// on with the issue that is returned (Django's `update_session_auth_hash`).
 ///
 /// # Errors
-/// `WrongPassword`; the fault of the new one; `Busy`; `Unavailable`, and nothing has changed.
+/// `WrongPassword`, and `Throttled` before any work after too many of them; the fault of the new one; `Busy`;
+/// `Unavailable`, and nothing has changed.
 pub async fn change_password(
     app: &App,
     session: &Session,
@@ -360,13 +371,17 @@ async fn try_change_password(
     let id = session.id()?;
     let user = app.user(id).await?;
     let new = app.policy().judge("new_password", new, &about(&user)).map_err(Error::Invalid)?;
-    let verdict = match Password::new(old) {
-        Some(old) => app.pool().verify(old, Some(user.password.clone()), true).await?,
-        None => app.pool().verify(Password::random()?, None, false).await?,
+    // Counted before the work, so that guesses made at once are bounded too. Only wrong ones stay counted.
+    let place = app.admit(&[Subject::OldPasswordOf(id)])?;
+    let right = match Password::new(old) {
+        Some(old) => app.pool().verify(old, Some(user.password.clone()), true).await.map(|verdict| verdict.right),
+        None => app.pool().verify(Password::random()?, None, false).await.map(|verdict| verdict.right),
     };
-    if !verdict.right {
+    if matches!(right, Ok(false)) {
         return Err(Error::WrongPassword);
     }
+    app.give_back(place);
+    right?;
     session::can_follow(app, session)?;
     let encoded = app.pool().hash(new).await?;
     let keep = session.claims().map(|claims| claims.sid);

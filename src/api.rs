@@ -21,6 +21,7 @@ pub mod docs;
 pub mod document;
 pub mod front;
 pub mod groups;
+pub mod imports;
 pub mod json;
 pub mod list;
 pub mod machine;
@@ -28,6 +29,7 @@ pub mod origin;
 pub mod pages;
 pub mod permissions;
 pub mod problem;
+pub mod proxies;
 pub mod recovery;
 pub mod rights;
 pub mod session;
@@ -79,6 +81,7 @@ pub(crate) fn operations() -> impl OpenApi {
         rights::RightsApi,
         verify::VerifyApi,
         users::UsersApi,
+        imports::ImportsApi,
         groups::GroupsApi,
         permissions::PermissionsApi,
         audit::AuditApi,

@@ -2,7 +2,7 @@
 //!
 //! Owns the one door through which anything durable changes: store first, then memory. Knows no HTTP.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,16 +11,21 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::audit;
-use crate::claims::{GroupId, Lifetime, UserId};
+use crate::claims::{Lifetime, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
 use crate::mail::Post;
 use crate::password::{Cost, Policy, Pool, format};
 use crate::revocation::Revocations;
-use crate::rights::{Group, GroupTable};
+use crate::rights::GroupTable;
 use crate::store::{Revocation, SharedStore, Slice, StoreError, Write};
+use crate::throttle::{Place, Subject, Throttle};
 use crate::token::Tokens;
 use crate::user::User;
+
+mod memory;
+
+use memory::{Changes, GroupFeed, recorded};
 
 /// Gives the present instant. Only the edge of the program reads the real clock.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -37,6 +42,8 @@ const FORGET_AFTER: TimeDelta = TimeDelta::hours(1);
 /// Where in the alphabet users are taken from, to see which kinds of password hashes there are; and how many.
 const CALIBRATE_FROM: &str = "0123456789acegikmoqsuwy\u{80}\u{3a9}\u{4e00}";
 const CALIBRATE_EACH: usize = 16;
+/// Counters that are made durable in one commit: fewer than are dropped meanwhile, however many are made.
+const COUNTS_AT_ONCE: usize = 1_000;
 
 /// What an [`App`] is wired from.
 pub struct Parts {
@@ -62,6 +69,8 @@ pub struct Parts {
     pub audit: audit::Log,
     /// How mails go out; without it none does.
     pub post: Option<Post>,
+    /// Whether whoever tries too often has to wait.
+    pub throttle: bool,
     /// The clock.
     pub clock: Clock,
 }
@@ -82,6 +91,7 @@ impl Parts {
             policy: Policy::default(),
             audit: audit::Log::default(),
             post: None,
+            throttle: true,
             clock,
         }
     }
@@ -95,6 +105,7 @@ struct Wired {
     store: SharedStore,
     tokens: Tokens,
     revocations: Revocations,
+    throttle: Throttle,
     groups: ArcSwap<GroupTable>,
     group_feed: Mutex<GroupFeed>,
     /// The incarnation of the store that memory was loaded from.
@@ -122,6 +133,7 @@ impl App {
         let app = Self(Arc::new(Wired {
             tokens: Tokens::new(&parts.issuer, &parts.audience, parts.keyring),
             revocations: Revocations::default(),
+            throttle: Throttle::new(parts.throttle),
             groups: ArcSwap::default(),
             group_feed: Mutex::default(),
             loaded: AtomicU64::new(0),
@@ -149,6 +161,7 @@ impl App {
             for revocation in &state.revocations {
                 self.0.revocations.learn(revocation);
             }
+            self.0.throttle.learn(&state.tallies, self.now());
             let mut feed = self.feed();
             // A change that was made meanwhile may not be in what was read.
             if feed.changes == before && self.0.store.incarnation() == incarnation {
@@ -199,7 +212,49 @@ impl App {
         }
     }
 
-    /// Until dropped: keeps memory in step with a store that was opened again, and drops what is over.
+    /// A place for an attempt, counted for each of the subjects. Given back with [`App::give_back`] when there is
+    /// nothing to hold against the caller; what is dropped stays counted.
+    ///
+    /// # Errors
+    /// `Throttled` when there is none; nothing is counted then.
+    pub fn admit(&self, subjects: &[Subject<'_>]) -> Result<Place, Error> {
+        self.0.throttle.take(subjects, self.now())
+    }
+
+    /// Takes back what was counted for an attempt.
+    pub fn give_back(&self, place: Place) {
+        self.0.throttle.give_back(place);
+    }
+
+    /// Whether whoever tries too often has to wait.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        self.0.throttle.is_on()
+    }
+
+    /// Makes the counters of attempts durable, all that have grown: for the orderly end. Otherwise [`App::tend`] does,
+    /// within about a second, so that a killed process forgets the attempts of its last second.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store failed.
+    pub async fn settle(&self) -> Result<(), Error> {
+        while self.keep_counts().await? {}
+        Ok(())
+    }
+
+    /// Makes some of the counters durable; false when there are none.
+    async fn keep_counts(&self) -> Result<bool, Error> {
+        let grown = self.0.throttle.grown(self.now(), COUNTS_AT_ONCE);
+        if grown.is_empty() {
+            return Ok(false);
+        }
+        let kept = self.0.store.commit(vec![Write::Count(grown.clone())]).await;
+        kept.inspect_err(|_| self.0.throttle.not_kept(&grown)).map_err(unavailable)?;
+        Ok(true)
+    }
+
+    /// Until dropped: keeps memory in step with a store that was opened again, keeps the counters of attempts in the
+    /// store, and drops what is over.
     pub async fn tend(self) {
         let mut rounds = 0u64;
         let mut tick = tokio::time::interval(TEND_EVERY);
@@ -216,6 +271,11 @@ impl App {
                 && let Err(why) = self.forget_some().await
             {
                 tracing::warn!(%why, "what is over could not be dropped");
+            }
+            if store.is_ready()
+                && let Err(why) = self.keep_counts().await
+            {
+                tracing::warn!(%why, "counters of attempts could not be kept");
             }
             if rounds.is_multiple_of(SWEEP_ROUNDS) {
                 self.0.revocations.forget(self.now() - FORGET_AFTER);
@@ -360,79 +420,6 @@ impl App {
             rights_version: user.rights_version,
             until: crate::claims::after(self.now(), self.0.longest_life),
         })
-    }
-}
-
-/// The events among the writes.
-fn recorded(writes: &[Write]) -> Vec<audit::Event> {
-    let event = |write: &Write| if let Write::Record(event) = write { Some((**event).clone()) } else { None };
-    writes.iter().filter_map(event).collect()
-}
-
-/// What a commit changes in memory.
-struct Changes {
-    revocations: Vec<Revocation>,
-    groups: Vec<GroupChange>,
-}
-
-enum GroupChange {
-    Is(Group),
-    Gone(GroupId),
-}
-
-impl Changes {
-    fn of(writes: &[Write]) -> Self {
-        let mut changes = Self { revocations: Vec::new(), groups: Vec::new() };
-        for write in writes {
-            match write {
-                Write::Revoke(revocation) => changes.revocations.push(*revocation),
-                Write::CreateGroup(group) => changes.groups.push(GroupChange::Is(group.clone())),
-                Write::ChangeGroup { group, was } => {
-                    changes.groups.push(GroupChange::Is(Group { version: was + 1, ..group.clone() }));
-                }
-                Write::DeleteGroup { id, .. } => changes.groups.push(GroupChange::Gone(*id)),
-                _ => {}
-            }
-        }
-        changes
-    }
-}
-
-/// The groups as memory knows them. Changes may arrive in another order than they were committed in: the newest
-/// version of a group stays, and one that is gone does not come back.
-#[derive(Default)]
-struct GroupFeed {
-    groups: HashMap<GroupId, Group>,
-    gone: HashSet<GroupId>,
-    /// Counts what was learned.
-    changes: u64,
-}
-
-impl GroupFeed {
-    fn learn(&mut self, changes: Vec<GroupChange>) {
-        for change in changes {
-            match change {
-                GroupChange::Gone(id) => {
-                    self.groups.remove(&id);
-                    self.gone.insert(id);
-                }
-                GroupChange::Is(group) => {
-                    let known = self.groups.get(&group.id).map(|known| known.version);
-                    if !self.gone.contains(&group.id) && known.is_none_or(|known| known < group.version) {
-                        self.groups.insert(group.id, group);
-                    }
-                }
-            }
-        }
-        self.changes += 1;
-    }
-
-    fn replace(&mut self, groups: Vec<Group>) {
-        self.groups = groups.into_iter().map(|group| (group.id, group)).collect();
-    }
-
-    fn table(&self) -> GroupTable {
-        GroupTable::new(self.groups.values())
     }
 }
 

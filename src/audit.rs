@@ -87,6 +87,8 @@ actions! {
     ChangeUser "change_user";
     /// A user was deleted.
     DeleteUser "delete_user";
+    /// Accounts, groups and permissions were taken over from elsewhere.
+    Import "import";
     /// A group was made.
     CreateGroup "create_group";
     /// A group was changed.

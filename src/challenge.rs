@@ -8,8 +8,8 @@ use crate::app::{App, unavailable};
 use crate::claims::{ChallengeKind, TokenId, UserId};
 use crate::error::Error;
 use crate::keys::digest;
-use crate::mail::Post;
 use crate::store::{Challenge, Write};
+use crate::throttle::Subject;
 use crate::user::{self, User};
 
 mod letter;
@@ -31,6 +31,11 @@ pub fn ask_reset(app: &App, address: &str) -> Result<(), Error> {
         return Err(Error::invalid("email", "email", "name the address of the account"));
     }
     let key = user::address_key(&address);
+    // Told to nobody: whether a mail is sent is nobody's business but the mailbox's.
+    if app.admit(&[Subject::ResetOf(&key)]).is_err() {
+        tracing::info!("no mail: this mailbox was asked for too often");
+        return Ok(());
+    }
     errand(app, move |app| async move { ask_reset_at(&app, &key).await });
     Ok(())
 }
@@ -86,10 +91,6 @@ async fn ask(app: &App, user: &User, kind: ChallengeKind) -> Result<(), Error> {
         done => done?,
     }
     let token = app.tokens().mint_challenge(kind, user.id, secret, now)?;
-    deliver(post, user, kind, &token, now).await;
+    post.deliver(&letter::write(post.links(), user, kind, &token, now)).await;
     Ok(())
-}
-
-async fn deliver(post: &Post, user: &User, kind: ChallengeKind, token: &str, now: chrono::DateTime<chrono::Utc>) {
-    post.deliver(&letter::write(post.links(), user, kind, token, now)).await;
 }

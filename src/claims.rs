@@ -105,6 +105,10 @@ id!(
     TokenId
 );
 id!(
+    /// A device that somebody has logged in from.
+    DeviceId
+);
+id!(
     /// A group.
     GroupId
 );
@@ -291,6 +295,12 @@ pub fn instant(seconds: i64) -> DateTime<Utc> {
     } else {
         DateTime::<Utc>::MAX_UTC
     })
+}
+
+/// The instant so many milliseconds after 1970, or the last one that there is.
+#[must_use]
+pub fn instant_of_millis(millis: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// `now` and `seconds` more.

@@ -5,13 +5,20 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::document;
+use crate::app::Clock;
 use crate::config::{Config, Flags, Log};
 use crate::keys::{self, Keyring};
+use crate::offline::Place;
 use crate::server::Server;
+
+mod import;
+mod secret;
+mod users;
 
 /// Sessions and authorization over signed cookies.
 #[derive(Debug, Parser)]
@@ -31,8 +38,38 @@ enum Command {
     /// Make, list and retire keys
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Make, list, disable accounts and set their passwords, while the server is stopped
+    User(users::Users),
+    /// Take accounts in: from Django, or from an export of Signet's
+    Import(Box<import::Import>),
+    /// Write everything that the store keeps, for a backup and for the way out
+    Export(import::Export),
     /// Print the API document
     Openapi,
+}
+
+/// Where the folders of the stopped server are.
+#[derive(Debug, Args)]
+struct Folders {
+    /// The folder of the embedded store
+    #[arg(long, env = "SIGNET_DATA", default_value = "data", value_name = "FOLDER", global = true)]
+    data: PathBuf,
+    /// The folder of the keys
+    #[arg(long, env = "SIGNET_KEYS", default_value = "keys", value_name = "FOLDER", global = true)]
+    keys: PathBuf,
+    /// The issuer that the server names in tokens
+    #[arg(long, env = "SIGNET_ISSUER", default_value = "signet", value_name = "NAME", global = true)]
+    issuer: String,
+    /// The audience that the server names in tokens
+    #[arg(long, env = "SIGNET_AUDIENCE", default_value = "signet", value_name = "NAME", global = true)]
+    audience: String,
+}
+
+impl Folders {
+    fn place(self) -> Place {
+        let Self { data, keys, issuer, audience } = self;
+        Place { data, keys, issuer, audience }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +137,19 @@ enum Ending {
     Failed(String),
 }
 
+fn clock() -> Clock {
+    Arc::new(crate::server::now)
+}
+
+fn failed(what: impl std::fmt::Display) -> Ending {
+    Ending::Failed(what.to_string())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Ending> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|e| failed(format!("cannot start: {e}")))
+}
+
 /// Runs the command of the program's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -120,6 +170,9 @@ pub fn run() -> ExitCode {
         None => serve(line.flags),
         Some(Command::Serve(flags)) => serve(*flags),
         Some(Command::Keys(command)) => keys(command),
+        Some(Command::Import(command)) => import::import(*command),
+        Some(Command::Export(command)) => import::export(command),
+        Some(Command::User(command)) => users::users(command),
         Some(Command::Openapi) => print(&document::text()),
     };
     match done {

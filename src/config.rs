@@ -7,13 +7,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use clap::Args;
+use clap::{Args, FromArgMatches as _};
 
 use crate::account::ADMIN;
+use crate::api::proxies::Proxies;
 use crate::claims::{LIFE_MAX, Lifetime};
-use crate::mail::{NotARoute, Route, Sender};
-use crate::password::policy::LENGTH_MIN;
-use crate::password::{Cost, PASSWORD_BYTES_MAX, Policy};
+use crate::mail::{Route, Sender};
+use crate::password::policy::{LENGTH_MAX, LENGTH_MIN};
+use crate::password::{Cost, Policy};
+
+mod mail;
+
+use mail::{page, route};
 
 /// The flags of `serve`, as they were given. Each is also a variable.
 #[derive(Debug, Clone, Args)]
@@ -75,6 +80,12 @@ pub struct Flags {
     /// The page to log in at, for browsers that a proxy asks about: a path such as /login, or a URL of one of the origins
     #[arg(long, env = "SIGNET_LOGIN_URL", value_name = "URL")]
     pub login_url: Option<String>,
+    /// A proxy in front whose X-Forwarded-For is believed, as an address or a network such as 10.0.0.0/8; repeatable, or separated by commas
+    #[arg(long = "trusted-proxy", env = "SIGNET_TRUSTED_PROXY", value_delimiter = ',', value_name = "NETWORK")]
+    pub trusted_proxies: Vec<String>,
+    /// Whether whoever tries too often to log in or register has to wait: on or off
+    #[arg(long, env = "SIGNET_THROTTLE", default_value = "on", value_name = "on|off")]
+    pub throttle: String,
     /// How long the audit log is kept
     #[arg(long, env = "SIGNET_AUDIT_KEEP", default_value = "90d", value_name = "TIME")]
     pub audit_keep: String,
@@ -165,6 +176,10 @@ pub struct Config {
     pub tls: Tls,
     /// The page to log in at.
     pub login_url: Option<String>,
+    /// The proxies whose word on the client's address counts.
+    pub proxies: Proxies,
+    /// Whether whoever tries too often has to wait.
+    pub throttle: bool,
     /// How long the audit log is kept.
     pub audit_keep: TimeDelta,
     /// Whether events are written to standard output too.
@@ -189,6 +204,15 @@ pub struct BadConfig(String);
 fn bad(flag: &str, what: impl fmt::Display, mend: impl fmt::Display) -> BadConfig {
     let variable = flag.replace('-', "_").to_uppercase();
     BadConfig(format!("--{flag} (SIGNET_{variable}): {what}; {mend}"))
+}
+
+impl Default for Flags {
+    /// What no flags and the variables of the environment say.
+    fn default() -> Self {
+        let command = Self::augment_args(clap::Command::new("signet"));
+        let matches = command.get_matches_from(["signet"]);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 impl Flags {
@@ -232,13 +256,17 @@ impl Flags {
             (1, ..) => Tls::Dev,
             _ => Tls::Off,
         };
+        let throttle = choose("throttle", &self.throttle, &["off", "on"])? == 1;
+        let proxies = Proxies::parse(&self.trusted_proxies).map_err(|what| {
+            bad("trusted-proxy", what, "give an address or a network, such as 127.0.0.1 or 10.0.0.0/8")
+        })?;
         folder("data", &self.data)?;
         folder("keys", &self.keys)?;
         if self.data == self.keys {
             return Err(bad("data", "the same folder as --keys", "name two folders"));
         }
         let policy = Policy {
-            length: number("password-length", &self.password_length, LENGTH_MIN..=PASSWORD_BYTES_MAX / 8)?,
+            length: number("password-length", &self.password_length, LENGTH_MIN..=LENGTH_MAX)?,
             score: number("password-score", &self.password_score, 0..=4)?,
         };
         let hash_cost = self.hash_cost()?;
@@ -268,6 +296,8 @@ impl Flags {
             hash_cost,
             tls,
             login_url,
+            proxies,
+            throttle,
             audit_keep,
             audit_stdout: self.audit_stdout,
             mail,
@@ -350,58 +380,6 @@ fn long_time(flag: &str, text: &str) -> Result<TimeDelta, BadConfig> {
     let fine = TimeDelta::from_std(time).ok();
     let fine = fine.filter(|time| (TimeDelta::hours(1)..=TimeDelta::days(36_525)).contains(time));
     fine.ok_or_else(|| bad(flag, "too short or too long", mend))
-}
-
-/// Where mails go, with the password of its user.
-fn route(text: Option<&str>, password: Option<&Path>, data: &Path) -> Result<Route, BadConfig> {
-    let mut route = match text {
-        None => Route::Folder(data.with_file_name("mail")),
-        Some(text) => text.parse().map_err(|why| {
-            let mend = match why {
-                NotARoute::Unknown => {
-                    "give folder:PATH, smtp://USER@HOST:587, smtps://USER@HOST:465 or smtp+plain://HOST:25"
-                }
-                NotARoute::Password => "name its file with --mail-password-file",
-                NotARoute::Unencrypted => "use smtp:// or smtps://, or leave out the user",
-            };
-            bad("mail", why, mend)
-        })?,
-    };
-    if let Route::Folder(folder) = &route {
-        self::folder("mail", folder)?;
-        if folder == data {
-            return Err(bad("mail", "the same folder as --data", "name two folders"));
-        }
-    }
-    let flag = "mail-password-file";
-    let login = match &mut route {
-        Route::Smtp(relay) => relay.credentials.as_mut(),
-        Route::Folder(_) => None,
-    };
-    match (login, password) {
-        (Some((_, place)), Some(path)) => {
-            let odd = |_| bad(flag, "the file is not text", "write it in UTF-8");
-            let text = String::from_utf8(read(flag, path)?).map_err(odd)?;
-            let line = text.trim_end_matches(['\r', '\n']);
-            if line.is_empty() || line.chars().any(char::is_control) {
-                return Err(bad(flag, "the file does not hold a password", "write it in one line"));
-            }
-            *place = line.to_owned().into();
-        }
-        (Some(_), None) => return Err(bad(flag, "the user in --mail needs a password", "name the file that holds it")),
-        (None, Some(_)) => return Err(bad(flag, "--mail names no user", "give one as in smtp://USER@HOST:587")),
-        (None, None) => {}
-    }
-    Ok(route)
-}
-
-/// The path of a page of our own origin: nothing that a browser could take for another site, and no query.
-fn page(flag: &str, text: String) -> Result<String, BadConfig> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
-    if !text.starts_with('/') || text.starts_with("//") || !text.chars().all(fine) {
-        return Err(bad(flag, "not the path of a page", "give one such as /reset"));
-    }
-    Ok(text)
 }
 
 fn time(flag: &str, text: &str, least: u64) -> Result<u32, BadConfig> {

@@ -114,6 +114,12 @@ pub enum Error {
     /// Members of the request that cannot be accepted.
     #[error("invalid: {}", .0.iter().map(|f| f.code).collect::<Vec<_>>().join(", "))]
     Invalid(Vec<Fault>),
+    /// It was tried too often.
+    #[error("throttled for {retry_after} s")]
+    Throttled {
+        /// Seconds after which it may be tried again.
+        retry_after: u64,
+    },
     /// Too much work is waiting already.
     #[error("the queue for passwords is full")]
     Busy,

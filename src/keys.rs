@@ -32,10 +32,12 @@ pub enum Kind {
     Reset,
     /// The proof of an address, sent to it by mail.
     Verification,
+    /// A device that somebody has logged in from.
+    Device,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Session, Self::Cookie, Self::Reset, Self::Verification];
+    const ALL: [Self; 5] = [Self::Session, Self::Cookie, Self::Reset, Self::Verification, Self::Device];
 
     const fn typ(self) -> &'static str {
         match self {
@@ -43,6 +45,7 @@ impl Kind {
             Self::Cookie => "cookie+jwt",
             Self::Reset => "reset+jwt",
             Self::Verification => "verify+jwt",
+            Self::Device => "device+jwt",
         }
     }
 }

@@ -4,16 +4,17 @@
 //!
 //! | floor | room | owns |
 //! | --- | --- | --- |
-//! | 9 | [`cli`] | the commands |
-//! | 8 | [`server`] | bind, run, stop |
-//! | 7 | [`connection`], [`config`] | connections, encrypted or not; the configuration |
-//! | 6 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
-//! | 5 | [`administration`] | what staff does |
+//! | 10 | [`cli`] | the commands |
+//! | 9 | [`server`] | bind, run, stop |
+//! | 8 | [`connection`], [`config`] | connections, encrypted or not; the configuration |
+//! | 7 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
+//! | 6 | [`export`], [`import`] | everything out; accounts in, from a backup or from Django |
+//! | 5 | [`administration`], [`operator`] | what staff does; what the operator does on the command line |
 //! | 4 | [`recovery`], [`account`], [`session`] | a password or an address proven by mail; a user's own account; the life of a session |
-//! | 4 | [`challenge`] | what is asked by mail |
+//! | 4 | [`challenge`], [`offline`] | what is asked by mail; without a server |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
-//! | 2 | [`revocation`], [`token`], [`password`], [`store`] | what ended; signed text; hashes; what is kept |
 //! | 2 | [`mail`] | where mails go |
+//! | 2 | [`revocation`], [`throttle`], [`token`], [`password`], [`store`] | what ended; who tried too often; signed text; hashes; what is kept |
 //! | 1 | [`user`], [`rights`], [`audit`], [`keys`] | names, permissions, what was done, the keyring |
 //! | 0 | [`claims`], [`error`] | what a token says; what can go wrong |
 //!
@@ -34,8 +35,12 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod error;
+pub mod export;
+pub mod import;
 pub mod keys;
 pub mod mail;
+pub mod offline;
+pub mod operator;
 pub mod password;
 pub mod recovery;
 pub mod revocation;
@@ -43,5 +48,6 @@ pub mod rights;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod throttle;
 pub mod token;
 pub mod user;

@@ -153,13 +153,13 @@ impl Pool {
     /// # Errors
     /// When the parameters are not of argon2, or a thread cannot be started.
     pub fn start(workers: usize, cost: Cost) -> Result<Self, Error> {
-        cost.params()?;
+        let blocks = cost.params()?.block_count();
         let (jobs, queue) = mpsc::sync_channel(QUEUE_PER_WORKER * workers);
         let queue = Arc::new(Mutex::new(queue));
         let floor = Arc::new(Floor::default());
         let start = |n: usize| {
             let queue = Arc::clone(&queue);
-            let worker = Worker { cost, floor: Arc::clone(&floor), memory: Vec::new() };
+            let worker = Worker { cost, floor: Arc::clone(&floor), memory: vec![Block::default(); blocks] };
             std::thread::Builder::new().name(format!("signet-hash-{n}")).spawn(move || worker.run(&queue))
         };
         let workers = (0..workers).map(start).collect::<Result<_, _>>();
@@ -233,7 +233,7 @@ impl Drop for Pool {
 struct Worker {
     cost: Cost,
     floor: Arc<Floor>,
-    /// What argon2 works in.
+    /// What a hash of the pool's own cost works in, for the worker's life.
     memory: Vec<Block>,
 }
 
@@ -249,16 +249,6 @@ impl Worker {
                 Ok(Job::Verify(attempt, answer)) => drop(answer.send(self.verify(&attempt))),
                 Err(_) => return,
             }
-            self.give_back();
-        }
-    }
-
-    /// The memory of a dearer hash than the own ones is not kept.
-    fn give_back(&mut self) {
-        let own = self.cost.params().map_or(0, |params| params.block_count());
-        if self.memory.len() > own {
-            self.memory.truncate(own);
-            self.memory.shrink_to_fit();
         }
     }
 

@@ -12,13 +12,15 @@ use crate::error::Error;
 use crate::keys::digest;
 use crate::session::Session;
 use crate::store::Write;
+use crate::throttle::Subject;
 use crate::user::User;
 
 /// A wish for a new password, by anybody, for whoever has the address. What comes of it is told by mail alone.
 ///
 /// # Errors
-/// A fault of `email` when it is not an address.
-pub fn request_reset(app: &App, address: &str) -> Result<(), Error> {
+/// A fault of `email` when it is not an address; `Throttled` after too many from the client's address.
+pub fn request_reset(app: &App, address: &str, client: &Client) -> Result<(), Error> {
+    app.admit(&[Subject::ResetFrom(&client.address)])?;
     challenge::ask_reset(app, address)
 }
 
@@ -64,8 +66,9 @@ pub enum Asked {
 /// Asks the session's user by mail whether the present address is theirs.
 ///
 /// # Errors
-/// A fault of `email` when the user has no address; `NotAuthenticated` for nobody; `Unavailable`.
-pub async fn request_verification(app: &App, session: &Session) -> Result<Asked, Error> {
+/// A fault of `email` when the user has no address; `NotAuthenticated` for nobody; `Throttled` after too many from the
+/// client's address or to this mailbox; `Unavailable`.
+pub async fn request_verification(app: &App, session: &Session, client: &Client) -> Result<Asked, Error> {
     let user = app.user(session.id()?).await?;
     if user.email.is_empty() {
         return Err(Error::invalid("email", "no_address", "the account has no address; set one with PATCH /v1/me"));
@@ -73,6 +76,7 @@ pub async fn request_verification(app: &App, session: &Session) -> Result<Asked,
     if user.email_verified {
         return Ok(Asked::Verified);
     }
+    app.admit(&[Subject::ResetFrom(&client.address), Subject::ResetOf(&user.email)])?;
     challenge::ask_verification(app, user.id);
     Ok(Asked::Sent)
 }

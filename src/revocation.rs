@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
-use crate::claims::Claims;
+use crate::claims::{Claims, UserId};
 use crate::store::Revocation;
 
 /// How a token stands.
@@ -81,6 +81,12 @@ impl Revocations {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// The lowest generation and rights version with which tokens of the user live and are fresh.
+    #[must_use]
+    pub fn floor(&self, user: UserId) -> (u64, u64) {
+        self.users.get(user.bytes()).map_or((0, 0), |mark| (mark.generation, mark.rights_version))
     }
 
     /// Drops what covers no token any more at `now`.

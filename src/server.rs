@@ -74,6 +74,9 @@ impl Server {
             "localhost" => format!("{scheme}://localhost:{}", address.port()),
             _ => format!("{scheme}://{address}"),
         };
+        if let Some(refusal) = crate::import::refusal(&config.data) {
+            return Err(cannot(refusal));
+        }
         let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
         let keyring = keyring(&config.keys)?;
         let store = Embedded::open(&config.data).map_err(cannot)?;
@@ -90,6 +93,7 @@ impl Server {
             life: config.life,
             registration_open: config.registration_open,
             hash_cost: config.hash_cost,
+            throttle: config.throttle,
             policy: config.policy,
             post: Some(post),
             audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },
@@ -113,7 +117,12 @@ impl Server {
             acceptor,
             address,
             base,
-            settings: Settings { origins: Origins::new(origins), https_only, login_url: config.login_url },
+            settings: Settings {
+                origins: Origins::new(origins),
+                https_only,
+                login_url: config.login_url,
+                proxies: config.proxies,
+            },
             keys: config.keys,
             hangup,
             admin_password,
@@ -179,6 +188,9 @@ pub async fn serve(
         post.finish(DRAIN_MAIL).await;
     }
     tending.abort();
+    if let Err(why) = app.settle().await {
+        tracing::warn!(%why, "the latest counters of attempts could not be kept");
+    }
     served.map_err(cannot)
 }
 

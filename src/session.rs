@@ -19,8 +19,10 @@ use crate::store::{Member, Slice, Witness};
 use crate::token::{Successor, Verified};
 use crate::user::User;
 
+mod device;
 mod entry;
 
+pub use device::{Attempt, remember};
 pub use entry::{devices, end, end_one, enter, log_in, log_out};
 
 /// Bytes that the whole `Set-Cookie` line may take: what every browser keeps (RFC 6265, section 6.1).
@@ -318,11 +320,19 @@ fn fits(length: usize) -> Result<(), Error> {
 /// # Errors
 /// `RightsTooLarge`, with the bytes that the `Set-Cookie` line would take before any data.
 pub fn rights_fit(app: &App, user: &User, groups: Vec<String>) -> Result<(), Error> {
-    let mut claims = begin(app);
-    identify(&mut claims, user, groups);
-    let used = app.tokens().mint(&claims)?.len() + COOKIE_FRAME;
+    let used = rights_bytes(app, user, groups)?;
     let allowed = COOKIE_BYTES_ALLOWED - DATA_RESERVE;
     if used > allowed { Err(Error::RightsTooLarge { used, allowed }) } else { Ok(()) }
+}
+
+/// Bytes that the `Set-Cookie` line of the user's session takes before any data.
+///
+/// # Errors
+/// When the cryptographic library fails.
+pub fn rights_bytes(app: &App, user: &User, groups: Vec<String>) -> Result<usize, Error> {
+    let mut claims = begin(app);
+    identify(&mut claims, user, groups);
+    Ok(app.tokens().mint(&claims)?.len() + COOKIE_FRAME)
 }
 
 fn begin(app: &App) -> Claims {

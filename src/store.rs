@@ -151,6 +151,15 @@ impl Revocation {
     }
 }
 
+/// A counter of attempts that somebody may be throttled by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Names the counter.
+    pub key: [u8; 16],
+    /// When it is over, in whole milliseconds.
+    pub until: DateTime<Utc>,
+}
+
 /// One write of a commit. `was` is the version that the record must have; the new one is one more, whatever
 /// the record says.
 #[derive(Debug, Clone)]
@@ -266,7 +275,9 @@ pub enum Write {
     },
     /// Something ended.
     Revoke(Revocation),
-    /// Drops revocations and open sessions that ended before the instant: the oldest ones first, and not all at
+    /// Counters of attempts. Of two ends of one the later one is kept, so that many nodes may count together.
+    Count(Vec<Tally>),
+    /// Drops revocations, open sessions and counters that ended before the instant: the oldest ones first, and not all at
     /// once when there are many.
     Forget(DateTime<Utc>),
     /// An event of the audit log.
@@ -371,6 +382,8 @@ pub struct State {
     pub revocations: Vec<Revocation>,
     /// All groups.
     pub groups: Vec<Group>,
+    /// Counters of attempts, some of which may be over.
+    pub tallies: Vec<Tally>,
 }
 
 /// Users, groups, permissions, open sessions and revocations, kept durably. See the module for the contract.

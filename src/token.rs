@@ -13,7 +13,7 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::claims::{Claims, LIFE_MAX};
+use crate::claims::{Claims, DeviceId, LIFE_MAX, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{Keyring, Kind};
 
@@ -109,6 +109,17 @@ pub struct CookieClaims {
     pub name: String,
     /// The value.
     pub value: String,
+    iat: i64,
+    exp: i64,
+}
+
+/// What the token of a known device says.
+#[derive(Serialize, Deserialize)]
+struct DeviceClaims {
+    iss: String,
+    aud: String,
+    sub: UserId,
+    jti: DeviceId,
     iat: i64,
     exp: i64,
 }
@@ -269,6 +280,40 @@ impl Tokens {
 
     fn cookie_audience(&self) -> String {
         format!("{}/cookies", self.audience)
+    }
+
+    /// The text of the token of a device that its user has logged in from, valid for as long as any cookie.
+    ///
+    /// # Errors
+    /// `Internal` when the cryptographic library fails.
+    pub fn mint_device(&self, user: UserId, device: DeviceId, now: DateTime<Utc>) -> Result<String, Error> {
+        let claims = DeviceClaims {
+            iss: self.issuer.clone(),
+            aud: self.device_audience(),
+            sub: user,
+            jti: device,
+            iat: now.timestamp(),
+            exp: now.timestamp() + i64::from(LIFE_MAX),
+        };
+        let payload = serde_json::to_vec(&claims).map_err(|e| Error::Internal(e.to_string()))?;
+        self.keyring.load().sign(Kind::Device, &payload).map_err(Error::Internal)
+    }
+
+    /// The user and the device of a token, or `None` when it is not ours, not of a device, or over.
+    #[must_use]
+    pub fn verify_device(&self, text: &str, now: DateTime<Utc>) -> Option<(UserId, DeviceId)> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let payload = self.keyring.load().verify(Kind::Device, text)?;
+        let claims: DeviceClaims = object(&payload)?;
+        let now = now.timestamp();
+        let ours = claims.iss == self.issuer && claims.aud == self.device_audience();
+        (ours && claims.iat <= now + CLOCK_SKEW && now < claims.exp).then_some((claims.sub, claims.jti))
+    }
+
+    fn device_audience(&self) -> String {
+        format!("{}/devices", self.audience)
     }
 }
 

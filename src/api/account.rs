@@ -10,11 +10,15 @@ use crate::account::{self, Profile, Registration};
 use crate::api::Group;
 use crate::api::body::Body;
 use crate::api::caller::{AnyCaller, LoginRequired, SentToken, client};
+use crate::api::cookie;
 use crate::api::problem::{Problem, ProblemError};
 use crate::api::shown::{LoggedIn, Session, User};
 use crate::api::visit::Visit;
+use crate::claims::UserId;
+use crate::error::Error;
 use crate::password::policy::About;
-use crate::session;
+use crate::session::{self, Attempt};
+use crate::throttle::Subject;
 
 /// What somebody who registers says.
 #[derive(Object)]
@@ -143,6 +147,19 @@ pub enum LoggedOut {
     Gone,
 }
 
+/// The device's token that a request carries. Two of them leave no telling which is ours: none is.
+fn sent_device(request: &Request) -> Option<&str> {
+    cookie::find(request.headers(), cookie::DEVICE).unwrap_or_default()
+}
+
+/// Lets the device be known to the user's next log-in.
+fn remember(visit: &Visit, request: &Request, user: UserId) -> Result<(), Error> {
+    if let Some(token) = session::remember(visit.app(), sent_device(request), user)? {
+        visit.set_cookie(cookie::set_device(&token, visit.app().now())?);
+    }
+    Ok(())
+}
+
 /// Account operations.
 pub struct AccountApi;
 
@@ -165,6 +182,7 @@ impl AccountApi {
             email: new.email.as_deref().unwrap_or_default(),
         };
         let (user, session) = account::register(visit.app(), registration, &before, &client(request)).await?;
+        remember(&visit, request, user.id)?;
         visit.keep(session.clone());
         Ok(Registered::Created(Json(LoggedIn::of(visit.app(), &user, &session))))
     }
@@ -173,6 +191,10 @@ impl AccountApi {
     ///
     /// Opens a new session and sets its cookie; the session of the request is ended. The data of an anonymous
     /// session, or of the same user's, is kept. Every failure of name, password or account looks alike.
+    ///
+    /// After too many failures the answer is 429 for a while, whether the password is right or not. A device that
+    /// the user has logged in from before is known by a second cookie, `__Host-signet-device`: its failures are
+    /// counted by themselves, and those of others do not hold it up. That cookie gives no right and outlives log-outs.
     #[oai(path = "/v1/login", method = "post", operation_id = "login_account")]
     async fn login_account(
         &self,
@@ -182,7 +204,9 @@ impl AccountApi {
         Body(credentials): Body<Credentials>,
     ) -> Result<Json<LoggedIn>, Problem> {
         let Credentials { username, password } = &credentials;
-        let (user, session) = session::log_in(visit.app(), username, password, &before, &client(request)).await?;
+        let attempt = Attempt { username, password, device: sent_device(request) };
+        let (user, session) = session::log_in(visit.app(), attempt, &before, &client(request)).await?;
+        remember(&visit, request, user.id)?;
         visit.keep(session.clone());
         Ok(Json(LoggedIn::of(visit.app(), &user, &session)))
     }
@@ -254,8 +278,10 @@ impl AccountApi {
         &self,
         visit: Data<&Visit>,
         caller: AnyCaller,
+        request: &Request,
         Body(question): Body<PasswordQuestion>,
     ) -> Result<Json<PasswordVerdict>, Problem> {
+        visit.app().admit(&[Subject::CheckFrom(&client(request).address)])?;
         let PasswordQuestion { password, username, first_name, last_name, email } = &question;
         let told = [username, first_name, last_name, email];
         let [username, first_name, last_name, email] = told.map(|text| text.as_deref().unwrap_or_default());

@@ -25,7 +25,7 @@ use crate::api::visit::Visit;
 use crate::claims::Data;
 use crate::error::Fault;
 
-/// Largest body that is read, in bytes.
+/// Largest body that is read unless an operation says otherwise, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a body may take to arrive.
@@ -37,10 +37,10 @@ const FAULTS_MAX: usize = 20;
 /// Deepest nesting of a body.
 const DEPTH_MAX: usize = 64;
 
-/// A body in JSON of the shape `T`.
-pub struct Body<T>(pub T);
+/// A body in JSON of the shape `T`, of at most `MAX` bytes.
+pub struct Body<T, const MAX: usize = BODY_BYTES_MAX>(pub T);
 
-impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
+impl<'a, T: ParseFromJSON + 'static, const MAX: usize> ApiExtractor<'a> for Body<T, MAX> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
     type ParamRawType = ();
@@ -59,7 +59,7 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let bytes = read(request, body).await?;
+        let bytes = read(request, body, MAX).await?;
         if let Some(visit) = request.extensions().get::<Visit>() {
             visit.look_again(request).await.map_err(Problem::from)?;
         }
@@ -82,7 +82,7 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
     }
 }
 
-async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Problem> {
+async fn read(request: &Request, body: &mut RequestBody, max: usize) -> Result<Vec<u8>, Problem> {
     let headers = request.headers();
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let is_json = types.next().is_some_and(|kind| is_json(kind.as_bytes()));
@@ -90,11 +90,11 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Prob
         return Err(Problem::new(Code::UnsupportedMediaType));
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > BODY_BYTES_MAX) {
+    if length.is_some_and(|length| length > max) {
         return Err(Problem::new(Code::BodyTooLarge));
     }
     let body = body.take().map_err(|_| Problem::new(Code::Internal))?;
-    match tokio::time::timeout(BODY_TIME_MAX, body.into_bytes_limit(BODY_BYTES_MAX)).await {
+    match tokio::time::timeout(BODY_TIME_MAX, body.into_bytes_limit(max)).await {
         Ok(Ok(bytes)) => Ok(bytes.to_vec()),
         Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(Problem::new(Code::BodyTooLarge)),
         Ok(Err(_)) => Err(Problem::new(Code::MalformedBody)),

@@ -27,10 +27,15 @@ fn visit(request: &Request) -> Result<&Visit, Error> {
     request.extensions().get().ok_or_else(|| Error::Internal(outside.to_owned()))
 }
 
-/// Where a request comes from.
+/// Where a request comes from. The address is the peer's, or what a trusted proxy says; empty for a peer that has none.
 pub(crate) fn client(request: &Request) -> Client {
-    let address = request.remote_addr().as_socket_addr().map(|a| a.ip().to_string());
-    Client { address: address.unwrap_or_default(), agent: request.header("user-agent").unwrap_or_default().to_owned() }
+    let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+    let address = peer.map(|peer| match visit(request) {
+        Ok(visit) => visit.settings().proxies.client(peer, request.headers()),
+        Err(_) => peer.to_canonical(),
+    });
+    let agent = request.header("user-agent").unwrap_or_default().to_owned();
+    Client { address: address.map(|address| address.to_string()).unwrap_or_default(), agent }
 }
 
 /// An extractor that reads the cookie, in the words of the API document.

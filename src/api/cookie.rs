@@ -7,11 +7,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::http::{HeaderMap, HeaderValue, header};
 
-use crate::claims::{Claims, Expiry, instant};
+use crate::claims::{Claims, Expiry, LIFE_MAX, instant};
 use crate::error::{Error, TokenFault};
 
 /// The session's cookie. Browsers keep the prefix's promise: secure, this host only, the whole host.
 pub const SESSION: &str = "__Host-signet";
+
+/// The cookie by which a device is known. Log-outs leave it where it is.
+pub const DEVICE: &str = "__Host-signet-device";
 
 /// What the name of a preference cookie begins with on the wire.
 pub const PREFERENCE: &str = "__Host-signet.";
@@ -72,6 +75,12 @@ pub fn set_session(token: &str, claims: &Claims, now: DateTime<Utc>) -> Result<H
 /// The line that takes the session's cookie away, with the attributes that it was set with.
 pub fn clear_session() -> Result<HeaderValue, Error> {
     clear(SESSION)
+}
+
+/// The line by which a device is known from now on, for as long as any cookie.
+pub fn set_device(token: &str, now: DateTime<Utc>) -> Result<HeaderValue, Error> {
+    let life = life(u64::from(LIFE_MAX), now + TimeDelta::seconds(i64::from(LIFE_MAX)));
+    line(&format!("{DEVICE}={token}{life}{ATTRIBUTES}"))
 }
 
 /// The line that sets a preference cookie for so many seconds.

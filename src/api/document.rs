@@ -74,6 +74,19 @@ impl Pointer for Map<String, Value> {
     }
 }
 
+/// Operations that whoever tries too often has to wait for.
+const THROTTLED: [&str; 6] = [
+    "register_account",
+    "login_account",
+    "change_password",
+    "check_password",
+    "request_password_reset",
+    "request_email_verification",
+];
+
+/// Operations that somebody logs in by.
+const ENTERING: [&str; 2] = ["register_account", "login_account"];
+
 /// Operations without a body whose new cookie may be too large.
 const REISSUING: [&str; 3] = ["delete_session_data", "renew_session", "delete_sessions"];
 
@@ -83,7 +96,7 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let parameters: Vec<(String, String)> = parameters(operation);
     let has_session = operation.contains_key("security");
-    let is_administration = ["/v1/users", "/v1/groups", "/v1/epoch"].iter().any(|p| path.starts_with(p))
+    let is_administration = ["/v1/users", "/v1/groups", "/v1/epoch", "/v1/import"].iter().any(|p| path.starts_with(p))
         || (path.starts_with("/v1/permissions") && !path.ends_with("/check"));
     operation.entry("security").or_insert_with(|| json!([{}]));
     if path == "/v1/session" && has_body {
@@ -97,7 +110,7 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
             response["description"] = json!("Done as asked.");
         }
         if has_session || path.starts_with("/v1/cookies") && method != "get" {
-            add_cookie(response);
+            add_cookie(response, ENTERING.contains(&operation_id.as_str()));
         }
     }
     let is = |kind: &str, name: &str| parameters.iter().any(|(k, n)| k == kind && (name.is_empty() || n == name));
@@ -114,6 +127,7 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
         (has_body || REISSUING.contains(&operation_id.as_str()), Code::BodyTooLarge),
         (has_body, Code::UnsupportedMediaType),
         (has_body || path.starts_with("/v1/cookies") || path == "/v1/email/verify", Code::Invalid),
+        (THROTTLED.contains(&operation_id.as_str()), Code::TooManyRequests),
         (true, Code::Internal),
         (true, Code::Unavailable),
     ];
@@ -178,10 +192,16 @@ fn usual_name(name: &str) -> String {
     known.unwrap_or(name).to_owned()
 }
 
-/// That the answer may set a cookie.
-fn add_cookie(response: &mut Value) {
+/// That the answer may set a cookie; and the one by which a device is known, where somebody logs in.
+fn add_cookie(response: &mut Value, enters: bool) {
+    let description = if enters {
+        "The session's cookie; and, in a line of its own, `__Host-signet-device` on a device that is not known to the \
+         user yet."
+    } else {
+        "The cookie, when the client has to be given another one than it sent."
+    };
     response["headers"]["Set-Cookie"] = json!({
-        "description": "The cookie, when the client has to be given another one than it sent.",
+        "description": description,
         "required": false,
         "deprecated": false,
         "schema": { "type": "string" },
@@ -195,7 +215,7 @@ fn problem_response(code: Code) -> Value {
     });
     let header = match code {
         Code::NotAuthenticated => ("WWW-Authenticate", "A challenge that names the cookie."),
-        Code::Unavailable => ("Retry-After", "Seconds to wait."),
+        Code::Unavailable | Code::TooManyRequests => ("Retry-After", "Seconds to wait."),
         _ => return response,
     };
     response["headers"] = json!({ header.0: { "description": header.1, "schema": { "type": "string" } } });

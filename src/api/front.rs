@@ -125,11 +125,12 @@ fn respoken(response: Response) -> Response {
 /// Only a success gives out a session's cookie, and only when the session was not ended meanwhile: an answer in
 /// flight must never take the place of a newer log-in or bring back what was ended.
 fn cookies(app: &App, outcome: Outcome, status: StatusCode) -> Result<Option<Vec<HeaderValue>>, Error> {
-    let Outcome { session, clear, mut cookies, .. } = outcome;
+    let Outcome { session, clear, cookies: others, .. } = outcome;
     let touched = session.is_some() || clear;
     if !status.is_success() {
         return Ok(touched.then(Vec::new));
     }
+    let mut cookies = Vec::new();
     if clear {
         cookies.push(cookie::clear_session()?);
     }
@@ -139,6 +140,7 @@ fn cookies(app: &App, outcome: Outcome, status: StatusCode) -> Result<Option<Vec
     {
         cookies.push(cookie::set_session(token, claims, app.now())?);
     }
+    cookies.extend(others);
     Ok((touched || !cookies.is_empty()).then_some(cookies))
 }
 

@@ -97,7 +97,7 @@ codes! {
     PreconditionFailed "precondition_failed" PRECONDITION_FAILED "If-Match names another state than the present one"
         "Read it again, and repeat the change with the new ETag.";
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
-        "Send at most 64 KiB.";
+        "Send at most 64 KiB, and 4 MiB to an import.";
     CookieTooLarge "cookie_too_large" PAYLOAD_TOO_LARGE "The session would not fit into its cookie"
         "Keep less in the session: delete keys, or store the data elsewhere and keep its id.";
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The body is not of a media type that is taken"
@@ -175,6 +175,9 @@ pub struct Problem {
     /// The methods of the resource, for the `Allow` field.
     #[oai(skip)]
     allow: Option<String>,
+    /// Seconds to wait, for the `Retry-After` field.
+    #[oai(skip)]
+    retry_after: Option<u64>,
 }
 
 /// A number that is unlike the ones of other processes, and one that counts.
@@ -205,7 +208,13 @@ impl Problem {
             bytes_used: None,
             bytes_allowed: None,
             allow: None,
+            retry_after: None,
         }
+    }
+
+    fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// That the resource does not have the method, but these.
@@ -293,6 +302,7 @@ impl From<Error> for Problem {
             Error::CookieTooLarge { used, allowed } => Self::new(Code::CookieTooLarge).with_bytes(*used, *allowed),
             Error::RightsTooLarge { used, allowed } => Self::new(Code::RightsTooLarge).with_bytes(*used, *allowed),
             Error::Invalid(faults) => Self::invalid(faults.clone()),
+            Error::Throttled { retry_after } => Self::new(Code::TooManyRequests).with_retry_after(*retry_after),
             Error::Busy | Error::Unavailable(_) => Self::new(Code::Unavailable),
             Error::Internal(_) => Self::new(Code::Internal),
         };
@@ -321,7 +331,7 @@ impl IntoResponse for Problem {
                 }
             }
             Code::Unavailable | Code::TooManyRequests => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after.unwrap_or(1)));
             }
             _ => {}
         }

@@ -99,9 +99,10 @@ impl RecoveryApi {
     async fn request_password_reset(
         &self,
         visit: Data<&Visit>,
+        request: &Request,
         Body(wish): Body<ResetWish>,
     ) -> Result<ResetWished, Problem> {
-        recovery::request_reset(visit.app(), &wish.email)?;
+        recovery::request_reset(visit.app(), &wish.email, &client(request))?;
         Ok(ResetWished::Accepted)
     }
 
@@ -136,8 +137,9 @@ impl RecoveryApi {
         &self,
         visit: Data<&Visit>,
         caller: LoginRequired,
+        request: &Request,
     ) -> Result<VerificationWished, Problem> {
-        Ok(match recovery::request_verification(visit.app(), &caller).await? {
+        Ok(match recovery::request_verification(visit.app(), &caller, &client(request)).await? {
             Asked::Sent => VerificationWished::Accepted,
             Asked::Verified => VerificationWished::Verified,
         })

@@ -10,6 +10,7 @@ use poem::http::HeaderValue;
 
 use crate::api::cookie;
 use crate::api::origin::Origins;
+use crate::api::proxies::Proxies;
 use crate::app::App;
 use crate::error::Error;
 use crate::session::{self, Session};
@@ -24,6 +25,8 @@ pub struct Settings {
     pub origins: Origins,
     /// Whether browsers are told to come by https only (RFC 6797), for a year, subdomains included.
     pub https_only: bool,
+    /// The proxies that are believed when they say whose request it is.
+    pub proxies: Proxies,
     /// The page to log in at, as a URL or an absolute path; `None` when proxies have one of their own.
     pub login_url: Option<String>,
 }

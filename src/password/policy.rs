@@ -11,6 +11,9 @@ use super::{PASSWORD_BYTES_MAX, Password};
 /// The least that the shortest password may have, in characters (OWASP ASVS 6.2.1).
 pub const LENGTH_MIN: usize = 8;
 
+/// The most that the shortest password may have: as many as the random ones that Signet makes.
+pub const LENGTH_MAX: usize = 20;
+
 /// From this share of like characters on, a password is too similar (Django's `max_similarity`).
 const SIMILAR: f64 = 0.7;
 

@@ -2,6 +2,7 @@
 //!
 //! Unlike the rest of a session's life, all of this is durable before it is answered.
 
+use super::device::{self, Attempt};
 use super::{Session, begin, identify, issue};
 use crate::app::{App, unavailable};
 use crate::audit::{Action, Client, Event, Target};
@@ -63,27 +64,30 @@ fn ending(claims: &Claims) -> Vec<Write> {
 ///
 /// # Errors
 /// `InvalidCredentials`, alike in words and work for an unknown name, a wrong password, a disabled account and
-/// one without a usable password; `Busy` when too many hashes are waiting; `CookieTooLarge` when the kept data
-/// does not fit beside the user's rights; `Unavailable` when the log-in could not be made durable.
+/// one without a usable password; `Throttled`, alike for all of them and before any work, after too many; `Busy` when
+/// too many hashes are waiting; `CookieTooLarge` when the kept data does not fit beside the user's rights; `Unavailable`
+/// when the log-in could not be made durable.
 pub async fn log_in(
     app: &App,
-    username: &str,
-    password: &str,
+    attempt: Attempt<'_>,
     before: &Session,
     client: &Client,
 ) -> Result<(User, Session), Error> {
-    let done = try_log_in(app, username, password, before, client).await;
+    // Counted before the work, so that guesses made at once are bounded too. Only failures stay counted.
+    let place = device::admit(app, &attempt, client).await?;
+    let done = try_log_in(app, attempt, before, client).await;
     if matches!(done, Err(Error::InvalidCredentials)) {
-        let event = Event::new(app.now(), Action::LogIn, client).to(Target::attempted(username)).refused();
+        let event = Event::new(app.now(), Action::LogIn, client).to(Target::attempted(attempt.username)).refused();
         app.commit(vec![Write::Record(Box::new(event))]).await?;
+    } else {
+        app.give_back(place);
     }
     done
 }
 
 async fn try_log_in(
     app: &App,
-    username: &str,
-    password: &str,
+    Attempt { username, password, .. }: Attempt<'_>,
     before: &Session,
     client: &Client,
 ) -> Result<(User, Session), Error> {

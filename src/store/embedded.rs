@@ -31,7 +31,7 @@ mod layout;
 mod upgrade;
 
 pub use database::CannotOpen;
-use database::{Database, Expected, open};
+use database::{CACHE_BYTES, Database, Expected, open};
 use draft::Draft;
 use layout::Key;
 
@@ -50,6 +50,8 @@ pub struct Embedded {
 
 struct Shared {
     folder: PathBuf,
+    /// Bytes of records that are kept in memory.
+    cache: u64,
     /// `None` while the store is failed.
     tree: RwLock<Option<sled::Tree>>,
     /// Numbers the batches handed to sled; raised before, so that whoever sees a batch's effect sees its number.
@@ -73,9 +75,19 @@ impl Embedded {
     /// # Errors
     /// When the store is in use, damaged, of another version, or the folder cannot be used.
     pub fn open(folder: &Path) -> Result<Self, CannotOpen> {
-        let database = open(folder, Expected::Any)?;
+        Self::open_with(folder, CACHE_BYTES)
+    }
+
+    /// As [`Embedded::open`], with so many bytes of records in memory: for who passes over all of them once, and wins
+    /// nothing by keeping them.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    pub fn open_with(folder: &Path, cache: u64) -> Result<Self, CannotOpen> {
+        let database = open(folder, Expected::Any, cache)?;
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),
+            cache,
             tree: RwLock::new(Some(database.tree.clone())),
             applied: AtomicU64::new(database.applied),
             durable: AtomicU64::new(database.applied),
@@ -160,7 +172,7 @@ fn write(shared: &Shared, mut database: Database, queue: &mpsc::Receiver<Job>) {
         *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = None;
         drop(database);
         database = loop {
-            match open(&shared.folder, Expected::Store) {
+            match open(&shared.folder, Expected::Store, shared.cache) {
                 Ok(database) => break database,
                 Err(why) => tracing::error!(%why, "the store does not open"),
             }
@@ -346,7 +358,10 @@ impl Store for Embedded {
     }
 
     fn state(&self) -> Reply<'_, State> {
-        self.read(|draft| Ok(State { revocations: draft.revocations()?, groups: draft.all(&Key::groups())? }))
+        self.read(|draft| {
+            let groups = draft.all(&Key::groups())?;
+            Ok(State { revocations: draft.revocations()?, groups, tallies: draft.tallies()? })
+        })
     }
 
     fn longest_life(&self, seconds: u32) -> Reply<'_, u32> {

@@ -134,6 +134,8 @@ async fn every_flag_is_also_a_variable_and_serve_goes_without_saying() {
         .env("SIGNET_SESSION_END", "3600")
         .env("SIGNET_ADMIN_PASSWORD_FILE", "password")
         .env("SIGNET_REGISTRATION", "closed")
+        .env("SIGNET_TRUSTED_PROXY", "127.0.0.0/8, ::1")
+        .env("SIGNET_THROTTLE", "off")
         .env("SIGNET_LOG", "json");
     let server = Serving::start_as(&mut command);
     assert!(server.base.starts_with("http://localhost:"), "{}", server.base);
@@ -173,6 +175,22 @@ fn a_bad_configuration_is_one_clear_line_exit_code_2_and_nothing_made() {
         (&["--issuer", ""], "--issuer"),
         (&["--audience", "a\nb"], "--audience"),
         (&["--registration", "maybe"], "--registration"),
+        (&["--password-length", "7"], "--password-length"),
+        (&["--password-length", "21"], "--password-length"),
+        (&["--password-score", "5"], "--password-score"),
+        (&["--password-score", "strong"], "--password-score"),
+        (&["--hash-memory", "6MiB"], "--hash-memory"),
+        (&["--hash-memory", "1GiB"], "--hash-memory"),
+        (&["--hash-memory", "99999999GiB"], "--hash-memory"),
+        (&["--hash-memory", "much"], "--hash-memory"),
+        (&["--hash-memory", ""], "--hash-memory"),
+        (&["--hash-passes", "0"], "--hash-passes"),
+        (&["--hash-passes", "1"], "--hash-passes"),
+        (&["--hash-memory", "256MiB", "--hash-passes", "5"], "--hash-passes"),
+        (&["--hash-lanes", "17"], "--hash-lanes"),
+        (&["--throttle", "maybe"], "--throttle"),
+        (&["--trusted-proxy", "proxy.example"], "--trusted-proxy"),
+        (&["--trusted-proxy", "10.0.0.0/8,0.0.0.0/0"], "--trusted-proxy"),
         (&["--log", "xml"], "--log"),
         (&["--tls", "on"], "--tls"),
         (&["--tls", "files"], "--tls-cert"),

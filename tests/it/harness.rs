@@ -17,6 +17,7 @@ use signet::account;
 use signet::api::front::Settings;
 use signet::api::origin::Origins;
 use signet::api::problem::Code;
+use signet::api::proxies::Proxies;
 use signet::app::{App, Parts};
 use signet::audit;
 use signet::claims::{ChallengeKind, GroupId, Lifetime, UserId};
@@ -50,6 +51,9 @@ pub(crate) struct Options {
     pub(crate) audience: String,
     pub(crate) audit: audit::Log,
     pub(crate) login_url: Option<String>,
+    /// Off unless a test is about it: the others log in as often as they like, from one address.
+    pub(crate) throttle: bool,
+    pub(crate) proxies: Proxies,
     /// A folder with `data` and `keys`, to go on from; a new one without.
     pub(crate) folder: Option<TempDir>,
 }
@@ -66,6 +70,8 @@ impl Default for Options {
             audience: "signet".to_owned(),
             audit: audit::Log::default(),
             login_url: None,
+            throttle: false,
+            proxies: Proxies::default(),
             folder: None,
         }
     }
@@ -114,6 +120,7 @@ impl Server {
             audit: options.audit,
             post: Some(post),
             policy: options.policy,
+            throttle: options.throttle,
             clock: Arc::new({
                 let clock = Arc::clone(&clock);
                 move || present(&clock)
@@ -129,6 +136,7 @@ impl Server {
             origins: Origins::new(vec![ORIGIN.to_owned()]),
             https_only: false,
             login_url: options.login_url,
+            proxies: options.proxies,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = signet::server::serve(app.clone(), acceptor, settings, async {
@@ -422,7 +430,9 @@ impl Answer {
         match self.status {
             StatusCode::UNAUTHORIZED => assert!(self.header("www-authenticate").is_some(), "{context}"),
             StatusCode::METHOD_NOT_ALLOWED => assert!(self.header("allow").is_some(), "{context}"),
-            StatusCode::SERVICE_UNAVAILABLE => assert!(self.header("retry-after").is_some(), "{context}"),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                assert!(self.header("retry-after").is_some(), "{context}");
+            }
             _ => {}
         }
     }
@@ -448,8 +458,9 @@ impl Counting {
 
 impl Store for Counting {
     fn commit(&self, writes: Vec<Write>) -> Reply<'_, ()> {
-        // Forgetting is the work of the task that tends memory, never of a request.
-        let tending = writes.iter().all(|write| matches!(write, Write::Forget(_) | Write::ForgetEvents(_)));
+        // Forgetting and keeping counters is the work of the task that tends memory, never of a request.
+        let tending =
+            writes.iter().all(|write| matches!(write, Write::Forget(_) | Write::ForgetEvents(_) | Write::Count(_)));
         if tending { self.inner.commit(writes) } else { self.counted().commit(writes) }
     }
     fn find_users(&self, query: UserQuery) -> Reply<'_, Page<User>> {

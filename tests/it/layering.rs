@@ -5,27 +5,42 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the top down. A room may import from floors below its own, and from rooms inside itself.
-const FLOORS: [&[&str]; 13] = [
+const FLOORS: [&[&str]; 15] = [
     &["main"],
     &["lib", "cli"],
     &["server"],
     &["connection"],
     &["config"],
     &["api"],
-    &["administration"],
+    &["export"],
+    &["import"],
+    &["administration", "operator"],
     &["recovery"],
     &["account"],
-    &["session"],
+    &["session", "offline"],
     &["challenge"],
     &["app"],
-    &["revocation", "token", "password", "store", "mail", "user", "rights", "audit", "keys", "claims", "error"],
+    &[
+        "revocation",
+        "throttle",
+        "token",
+        "password",
+        "store",
+        "mail",
+        "user",
+        "rights",
+        "audit",
+        "keys",
+        "claims",
+        "error",
+    ],
 ];
 
 const GROUND_FLOOR: usize = FLOORS.len() - 1;
 
 /// The ground floor has an order of its own.
 const GROUND: [&[&str]; 6] = [
-    &["revocation"],
+    &["revocation", "throttle"],
     &["token", "store", "mail"],
     &["user"],
     &["rights", "audit", "keys"],
@@ -42,6 +57,7 @@ const API: [&[&str]; 10] = [
         "audit",
         "cookies",
         "groups",
+        "imports",
         "machine",
         "permissions",
         "recovery",
@@ -56,13 +72,14 @@ const API: [&[&str]; 10] = [
     &["caller"],
     &["visit"],
     &["problem"],
-    &["cookie", "origin"],
+    &["cookie", "origin", "proxies"],
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 21] = [
+const FOREIGN: [(&str, &[&str]); 27] = [
     ("jsonwebtoken", &["keys"]),
-    ("aws_lc_rs", &["keys"]),
+    ("aws_lc_rs", &["keys", "throttle"]),
+    ("ipnet", &["api/proxies"]),
     ("pem", &["keys"]),
     ("argon2", &["password"]),
     ("bcrypt", &["password"]),
@@ -70,7 +87,7 @@ const FOREIGN: [(&str, &[&str]); 21] = [
     ("pbkdf2", &["password"]),
     ("scrypt", &["password"]),
     ("sha1", &["password"]),
-    ("sha2", &["password"]),
+    ("sha2", &["password", "import"]),
     ("zxcvbn", &["password"]),
     ("sled", &["store/embedded"]),
     ("quick_cache", &["token"]),
@@ -82,6 +99,11 @@ const FOREIGN: [(&str, &[&str]); 21] = [
     ("lettre", &["mail"]),
     ("url", &["mail"]),
     ("percent_encoding", &["mail"]),
+    ("reqwest", &["import/remote"]),
+    ("chrono_tz", &["import/django"]),
+    ("tempfile", &["import/input", "offline"]),
+    ("indicatif", &["cli"]),
+    ("rpassword", &["cli"]),
 ];
 
 fn sources() -> BTreeMap<String, String> {

@@ -264,7 +264,9 @@ async fn a_body_that_is_too_large_is_413_before_it_is_read() {
     };
     for operation in with_bodies() {
         // Not a byte of the body is sent: the answer does not wait for it.
-        for length in ["65537", "10485760", "1000000000000000000"] {
+        // An import comes in larger parts.
+        let first = if operation.template == "/v1/import" { "4194305" } else { "65537" };
+        for length in [first, "10485760", "1000000000000000000"] {
             let reply = wire::exchange(&server.base, head(&operation, &format!("Content-Length: {length}"))).await;
             assert_eq!((reply.status, reply.problem().as_str()), (413, "body_too_large"), "{}", operation.name());
             assert!(reply.all("set-cookie").is_empty());

@@ -8,7 +8,7 @@ use signet::audit::{self, Action};
 use signet::claims::{ChallengeKind, GroupId, SessionId, UserId, instant};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
-use signet::store::{Challenge, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Witness, Write};
+use signet::store::{Challenge, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Tally, Witness, Write};
 use signet::user::{User, Username, address_key};
 use tempfile::TempDir;
 
@@ -301,6 +301,23 @@ async fn conforms(store: &SharedStore) {
     commit(vec![Write::OpenSession { session: old, generation: 0 }]).await.unwrap();
     commit(vec![Write::Forget(day(6))]).await.unwrap();
     assert!(store.sessions(demoted.id).await.unwrap().is_empty());
+
+    // Of two ends of a counter the later one is kept, and one that is over is forgotten.
+    let tally = |n: u8, millis: i64| Tally { key: [n; 16], until: day(1) + TimeDelta::milliseconds(millis) };
+    let counted = || async {
+        let mut tallies = store.state().await.unwrap().tallies;
+        tallies.sort_by_key(|tally| tally.key);
+        tallies
+    };
+    commit(vec![Write::Count(vec![tally(1, 5500), tally(2, 100_001)])]).await.unwrap();
+    commit(vec![Write::Count(vec![tally(1, 5499), tally(2, 100_002), tally(3, 1), tally(3, 2), tally(3, 1)])])
+        .await
+        .unwrap();
+    assert_eq!(counted().await, [tally(1, 5500), tally(2, 100_002), tally(3, 2)]);
+    commit(vec![Write::Count(vec![tally(1, 200_000)]), Write::Forget(day(1) + TimeDelta::seconds(50))]).await.unwrap();
+    assert_eq!(counted().await, [tally(1, 200_000), tally(2, 100_002)]);
+    commit(vec![Write::Forget(day(1) + TimeDelta::seconds(200))]).await.unwrap();
+    assert_eq!(counted().await, []);
 
     // The longest life only grows.
     assert_eq!(store.longest_life(100).await.unwrap(), 100);

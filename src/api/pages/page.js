@@ -17,7 +17,7 @@ const say = (text, isFault) => {
 
 // What the problem itself says (RFC 9457): of the members when it names some, else of the whole.
 const words = (problem) =>
-  problem.errors?.map((error) => `${error.message}.`).join(" ") || `${problem.title}. ${problem.detail}`;
+  problem.errors?.map(({ message }) => `${message[0].toUpperCase()}${message.slice(1)}.`).join(" ") || `${problem.title}. ${problem.detail}`;
 
 if (!token) {
   form.hidden = true;

@@ -15,6 +15,9 @@ use super::layout::{self, Key};
 use super::upgrade;
 use crate::store::StoreError;
 
+/// Bytes of records that are kept in memory. What sled keeps beside them is several times as much.
+pub(super) const CACHE_BYTES: u64 = 64 << 20;
+
 /// How often, and with which pause, a folder that is in use is tried again.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -83,7 +86,7 @@ pub(super) enum Expected {
     Store,
 }
 
-pub(super) fn open(folder: &Path, expected: Expected) -> Result<Database, CannotOpen> {
+pub(super) fn open(folder: &Path, expected: Expected, cache: u64) -> Result<Database, CannotOpen> {
     let say = |what: &str, mend: &str| CannotOpen(format!("the store in {}: {what}; {mend}", folder.display()));
     let mark = folder.join("signet-store");
     let known = mark.exists();
@@ -100,7 +103,7 @@ pub(super) fn open(folder: &Path, expected: Expected) -> Result<Database, Cannot
     let made = std::fs::create_dir_all(folder);
     made.map_err(|e| say(&format!("cannot make the folder: {e}"), "name another one with --data"))?;
     private(folder).map_err(|e| say(&format!("cannot protect the folder: {e}"), "own it"))?;
-    let db = unlocked(folder).map_err(|e| match e {
+    let db = unlocked(folder, cache).map_err(|e| match e {
         e if is_locked(&e) => say("another process has it open", "stop that one, or name another folder with --data"),
         e => say(
             &format!("it does not open: {e}"),
@@ -167,8 +170,8 @@ fn acknowledged(mark: &File) -> std::io::Result<u64> {
 }
 
 /// The database, once nobody else has it: what had it a moment ago may still be letting go.
-fn unlocked(folder: &Path) -> sled::Result<sled::Db> {
-    let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(64 << 20);
+fn unlocked(folder: &Path, cache: u64) -> sled::Result<sled::Db> {
+    let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(cache);
     let mut tries = LOCK_TRIES;
     loop {
         match clear_half_written(folder).map_err(sled::Error::Io).and_then(|()| config.open()) {

@@ -4,20 +4,20 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use sled::Tree;
 
 use super::layout::{self, Key, from_json, to_json};
 use super::{failed, merged};
-use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, SessionId, UserId};
 use crate::rights::Group;
-use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Witness, Write};
+use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Tally, Witness, Write};
 use crate::user::User;
 
 mod catalogue;
 mod challenge;
 mod find;
+mod log;
 
 pub(super) use find::order_keys;
 
@@ -151,6 +151,15 @@ impl<'a> Draft<'a> {
         entries.map(parse).collect()
     }
 
+    pub(super) fn tallies(&self) -> Outcome<Vec<Tally>> {
+        let entries = self.tree.scan_prefix(Key::tallies());
+        let parse = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, value) = entry.map_err(|e| failed(&e))?;
+            layout::tally(&key, &value)
+        };
+        entries.map(parse).collect()
+    }
+
     /// How many active superusers there are, and how many of them may enter administration.
     fn superusers(&self) -> Outcome<(usize, usize)> {
         let all = self.scan(&Key::superusers())?;
@@ -207,32 +216,6 @@ impl<'a> Draft<'a> {
         Ok(Page { items, next: None })
     }
 
-    /// Events, the newest first. The key to go on from is the last one's own, in hexadecimal.
-    pub(super) fn events(&self, filter: &Filter, slice: &Slice) -> Outcome<Page<Event>> {
-        let from = filter.since.map_or_else(Key::events, Key::events_from);
-        let mut to = filter.until.map_or_else(|| b"a0".to_vec(), Key::events_from);
-        if let Some(after) = slice.after.as_deref().and_then(layout::from_hex) {
-            to = to.min([Key::events(), after].concat());
-        }
-        let mut items = Vec::new();
-        let mut last = None;
-        if to < from {
-            return Ok(Page { items, next: None });
-        }
-        for (looked_at, entry) in self.tree.range(from..to).rev().enumerate() {
-            let (key, value) = entry.map_err(|e| failed(&e))?;
-            if items.len() == slice.limit || looked_at == SEARCH_MAX {
-                return Ok(Page { items, next: last });
-            }
-            last = Some(layout::to_hex(&key[Key::events().len()..]));
-            let event: Event = from_json(&value)?;
-            if filter.wants(&event) {
-                items.push(event);
-            }
-        }
-        Ok(Page { items, next: None })
-    }
-
     fn write(&mut self, write: Write) -> Outcome<()> {
         match write {
             Write::InNameOf(witness) => self.in_name_of(&witness),
@@ -252,14 +235,7 @@ impl<'a> Draft<'a> {
                 self.drop_groundless(&old, &user)?;
                 self.store_user(Some(&old), &user)
             }
-            Write::UpgradePassword { user: id, was, now } => match self.user(id)? {
-                Some(mut user) if user.password == was => {
-                    user.password = now;
-                    self.put(Key::user(id), to_json(&user)?);
-                    Ok(())
-                }
-                _ => Ok(()),
-            },
+            Write::UpgradePassword { user, was, now } => self.upgrade_password(user, &was, now),
             Write::DeleteUser { id, was } => {
                 let old = self.user_at(id, was)?;
                 self.unindex(&old);
@@ -279,6 +255,7 @@ impl<'a> Draft<'a> {
             Write::ChangePermission { permission, was } => self.change_permission(permission, was),
             Write::DeletePermission { name, was } => self.delete_permission(&name, was),
             Write::Revoke(revocation) => self.revoke(revocation),
+            Write::Count(tallies) => tallies.iter().try_for_each(|tally| self.count(tally)),
             Write::Forget(now) => self.forget(now),
             Write::Record(event) => {
                 self.put(Key::event(&event), to_json(&event)?);
@@ -302,6 +279,14 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    fn upgrade_password(&mut self, id: UserId, was: &str, now: String) -> Outcome<()> {
+        if let Some(mut user) = self.user(id)?.filter(|user| user.password == was) {
+            user.password = now;
+            self.put(Key::user(id), to_json(&user)?);
+        }
+        Ok(())
+    }
+
     fn in_name_of(&self, witness: &Witness) -> Outcome<()> {
         let revoked = |of: Revocation| self.get(&Key::revocation(&of));
         let session = revoked(Revocation::Session { id: witness.session, until: DateTime::UNIX_EPOCH })?;
@@ -316,6 +301,20 @@ impl<'a> Draft<'a> {
             Some(version) if version != user.rights_version => Err(StoreError::Outdated),
             _ => Ok(()),
         }
+    }
+
+    fn count(&mut self, tally: &Tally) -> Outcome<()> {
+        let key = Key::tally(tally.key);
+        if let Some(value) = self.get(&key)? {
+            let old = layout::tally(&key, &value)?;
+            if old.until >= tally.until {
+                return Ok(());
+            }
+            self.remove(Key::over_at(old.until, &key));
+        }
+        self.put(Key::over_at(tally.until, &key), Vec::new());
+        self.put(key, layout::tally_value(tally));
+        Ok(())
     }
 
     fn open_session(&mut self, session: &OpenSession, generation: u64) -> Outcome<()> {
@@ -425,30 +424,6 @@ impl<'a> Draft<'a> {
         }
         self.remove(Key::superuser(old.id));
         self.leave_orders(old);
-    }
-
-    fn forget_events(&mut self, before: DateTime<Utc>) -> Outcome<()> {
-        for entry in self.tree.range(Key::events()..Key::events_from(before)).take(FORGET_MAX) {
-            let (key, _) = entry.map_err(|e| failed(&e))?;
-            self.remove(key.to_vec());
-        }
-        Ok(())
-    }
-
-    fn forget(&mut self, now: DateTime<Utc>) -> Outcome<()> {
-        let mut over = Vec::new();
-        for entry in self.tree.scan_prefix(Key::over()).take(FORGET_MAX) {
-            let (key, _) = entry.map_err(|e| failed(&e))?;
-            match Key::parse_over(&key) {
-                Some((until, record)) if until <= now.timestamp() => over.push((key.to_vec(), record.to_vec())),
-                _ => break,
-            }
-        }
-        for (key, record) in over {
-            self.remove(key);
-            self.remove(record);
-        }
-        Ok(())
     }
 }
 

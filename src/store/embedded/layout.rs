@@ -1,13 +1,23 @@
 //! How records lie in the embedded store: one ordered space of keys, told apart by their first bytes.
 //!
 //! This layout is a promise to every store already on somebody's disk: a change of it is a new [`FORMAT`].
+//!
+//! | begins with | is | begins with | is |
+//! | --- | --- | --- | --- |
+//! | `u/` | a user | `s/` | an open session |
+//! | `n/` | a name's key → the user | `r/` | a revocation |
+//! | `g/`, `h/` | a group; its name → the group | `e/` | when a record is over → its key |
+//! | `p/` | a permission | `q/` | a question asked by mail |
+//! | `x/g/`, `x/p/` | a group's member; a permission's holder | `c/` | a counter of attempts |
+//! | `x/s/` | an active superuser | `a/` | an event of the audit log |
+//! | `x/j/`, `x/l/`, `x/e/` | a user by joining, log-in, address | `m/` | the store itself |
 
 use chrono::{DateTime, Utc};
 
 use crate::audit::Event;
-use crate::claims::{ChallengeKind, GroupId, SessionId, UserId, instant};
+use crate::claims::{ChallengeKind, GroupId, SessionId, UserId, instant, instant_of_millis};
 use crate::rights::Permission;
-use crate::store::{Revocation, StoreError};
+use crate::store::{Revocation, StoreError, Tally};
 use crate::user::{User, address_key};
 
 /// The version of this layout.
@@ -109,7 +119,7 @@ impl Key {
             ChallengeKind::Reset => b"/reset",
             ChallengeKind::Verification => b"/verify",
         };
-        join(&[b"c/", user.bytes(), kind])
+        join(&[b"q/", user.bytes(), kind])
     }
     pub(super) fn users() -> Vec<u8> {
         b"u/".to_vec()
@@ -146,6 +156,12 @@ impl Key {
     pub(super) fn events_from(at: DateTime<Utc>) -> Vec<u8> {
         join(&[&Self::events(), &at.timestamp_micros().max(0).to_be_bytes()])
     }
+    pub(super) fn tallies() -> Vec<u8> {
+        b"c/".to_vec()
+    }
+    pub(super) fn tally(key: [u8; 16]) -> Vec<u8> {
+        join(&[&Self::tallies(), &key])
+    }
     pub(super) fn revocations() -> Vec<u8> {
         b"r/".to_vec()
     }
@@ -177,6 +193,18 @@ pub(super) fn to_json<T: serde::Serialize>(record: &T) -> Result<Vec<u8>, StoreE
 /// A record from JSON.
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(record: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(record).map_err(|e| StoreError::Damaged(format!("a record is damaged: {e}")))
+}
+
+/// A counter's value: its end in milliseconds.
+pub(super) fn tally_value(of: &Tally) -> Vec<u8> {
+    of.until.timestamp_millis().to_be_bytes().to_vec()
+}
+
+/// The counter under a key.
+pub(super) fn tally(key: &[u8], value: &[u8]) -> Result<Tally, StoreError> {
+    let found = key.strip_prefix(b"c/").and_then(|key| key.try_into().ok()).zip(value.try_into().ok());
+    let (key, until) = found.ok_or_else(|| StoreError::Damaged("a counter is damaged".to_owned()))?;
+    Ok(Tally { key, until: instant_of_millis(i64::from_be_bytes(until)) })
 }
 
 /// A revocation's value: big-endian numbers, its key says the rest.
@@ -215,4 +243,41 @@ fn parse_revocation(key: &[u8], value: &[u8]) -> Option<Revocation> {
         _ => return None,
     };
     (word().is_none() && value.len().is_multiple_of(8)).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Key;
+    use crate::claims::{ChallengeKind, GroupId, UserId};
+
+    #[test]
+    fn every_kind_of_record_has_a_space_of_its_own() {
+        let (user, group) = (UserId::from_bytes([7; 16]), GroupId::from_bytes([7; 16]));
+        let spaces = [
+            Key::format(),
+            Key::users(),
+            Key::user_name(""),
+            Key::superusers(),
+            Key::joined(),
+            Key::logged_in(),
+            Key::at_address("")[..4].to_vec(),
+            Key::groups(),
+            Key::group_name(""),
+            Key::members(group)[..4].to_vec(),
+            Key::permission(""),
+            b"x/p/".to_vec(),
+            Key::challenge(user, ChallengeKind::Reset)[..2].to_vec(),
+            Key::all_sessions(),
+            Key::over(),
+            Key::events(),
+            Key::tallies(),
+            Key::revocations(),
+        ];
+        for (at, one) in spaces.iter().enumerate() {
+            for other in &spaces[at + 1..] {
+                let (one, other) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
+                assert!(!one.starts_with(&*other) && !other.starts_with(&*one), "{one} and {other}");
+            }
+        }
+    }
 }

@@ -1,0 +1,83 @@
+//! What a commit changes in memory, and the groups as memory knows them.
+//!
+//! Pure. `app.rs` feeds it with what became durable.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::audit;
+use crate::claims::GroupId;
+use crate::rights::{Group, GroupTable};
+use crate::store::{Revocation, Write};
+
+/// The events among the writes.
+pub(super) fn recorded(writes: &[Write]) -> Vec<audit::Event> {
+    let event = |write: &Write| if let Write::Record(event) = write { Some((**event).clone()) } else { None };
+    writes.iter().filter_map(event).collect()
+}
+
+/// What a commit changes in memory.
+pub(super) struct Changes {
+    pub(super) revocations: Vec<Revocation>,
+    pub(super) groups: Vec<GroupChange>,
+}
+
+pub(super) enum GroupChange {
+    Is(Group),
+    Gone(GroupId),
+}
+
+impl Changes {
+    pub(super) fn of(writes: &[Write]) -> Self {
+        let mut changes = Self { revocations: Vec::new(), groups: Vec::new() };
+        for write in writes {
+            match write {
+                Write::Revoke(revocation) => changes.revocations.push(*revocation),
+                Write::CreateGroup(group) => changes.groups.push(GroupChange::Is(group.clone())),
+                Write::ChangeGroup { group, was } => {
+                    changes.groups.push(GroupChange::Is(Group { version: was + 1, ..group.clone() }));
+                }
+                Write::DeleteGroup { id, .. } => changes.groups.push(GroupChange::Gone(*id)),
+                _ => {}
+            }
+        }
+        changes
+    }
+}
+
+/// The groups as memory knows them. Changes may arrive in another order than they were committed in: the newest
+/// version of a group stays, and one that is gone does not come back.
+#[derive(Default)]
+pub(super) struct GroupFeed {
+    pub(super) groups: HashMap<GroupId, Group>,
+    gone: HashSet<GroupId>,
+    /// Counts what was learned.
+    pub(super) changes: u64,
+}
+
+impl GroupFeed {
+    pub(super) fn learn(&mut self, changes: Vec<GroupChange>) {
+        for change in changes {
+            match change {
+                GroupChange::Gone(id) => {
+                    self.groups.remove(&id);
+                    self.gone.insert(id);
+                }
+                GroupChange::Is(group) => {
+                    let known = self.groups.get(&group.id).map(|known| known.version);
+                    if !self.gone.contains(&group.id) && known.is_none_or(|known| known < group.version) {
+                        self.groups.insert(group.id, group);
+                    }
+                }
+            }
+        }
+        self.changes += 1;
+    }
+
+    pub(super) fn replace(&mut self, groups: Vec<Group>) {
+        self.groups = groups.into_iter().map(|group| (group.id, group)).collect();
+    }
+
+    pub(super) fn table(&self) -> GroupTable {
+        GroupTable::new(self.groups.values())
+    }
+}

@@ -1,0 +1,63 @@
+//! The audit log in a commit, and what is over: read from its new end, dropped from its old one.
+
+use chrono::{DateTime, Utc};
+
+use super::{Draft, FORGET_MAX, Outcome, SEARCH_MAX, failed};
+use crate::audit::{Event, Filter};
+use crate::store::embedded::layout::{self, Key, from_json};
+use crate::store::{Page, Slice};
+
+impl Draft<'_> {
+    /// Events, the newest first. The key to go on from is the last one's own, in hexadecimal.
+    pub(in crate::store::embedded) fn events(&self, filter: &Filter, slice: &Slice) -> Outcome<Page<Event>> {
+        let from = filter.since.map_or_else(Key::events, Key::events_from);
+        let mut to = filter.until.map_or_else(|| b"a0".to_vec(), Key::events_from);
+        if let Some(after) = slice.after.as_deref().and_then(layout::from_hex) {
+            to = to.min([Key::events(), after].concat());
+        }
+        let mut items = Vec::new();
+        let mut last = None;
+        if to < from {
+            return Ok(Page { items, next: None });
+        }
+        for (looked_at, entry) in self.tree.range(from..to).rev().enumerate() {
+            let (key, value) = entry.map_err(|e| failed(&e))?;
+            if items.len() == slice.limit || looked_at == SEARCH_MAX {
+                return Ok(Page { items, next: last });
+            }
+            last = Some(layout::to_hex(&key[Key::events().len()..]));
+            let event: Event = from_json(&value)?;
+            if filter.wants(&event) {
+                items.push(event);
+            }
+        }
+        Ok(Page { items, next: None })
+    }
+
+    pub(super) fn forget_events(&mut self, before: DateTime<Utc>) -> Outcome<()> {
+        for entry in self.tree.range(Key::events()..Key::events_from(before)).take(FORGET_MAX) {
+            let (key, _) = entry.map_err(|e| failed(&e))?;
+            self.remove(key.to_vec());
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget(&mut self, now: DateTime<Utc>) -> Outcome<()> {
+        let mut over = Vec::new();
+        for entry in self.tree.scan_prefix(Key::over()).take(FORGET_MAX) {
+            let (key, _) = entry.map_err(|e| failed(&e))?;
+            match Key::parse_over(&key) {
+                Some((until, record)) if until <= now.timestamp() => over.push((key.to_vec(), record.to_vec())),
+                _ => break,
+            }
+        }
+        for (key, record) in over {
+            // Another write of this commit may have found out that it lasts longer.
+            if self.changes.get(&key) != Some(&None) {
+                self.remove(key);
+                self.remove(record);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,385 @@
+//! Throttling: how often something may be tried, and how long whoever tried too often has to wait.
+//!
+//! Owns the limits and the counters, in memory; no clock and no disk. `app.rs` loads and keeps the counters, the
+//! rooms that judge passwords take a place before the work and give it back when there was nothing to hold against
+//! the caller. One number is held for each counter: the instant at which it is over (the theoretical arrival time of
+//! the generic cell rate algorithm, ITU-T I.371). Names and addresses are held as digests only.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use chrono::{DateTime, Utc};
+
+use crate::claims::{DeviceId, UserId, instant_of_millis};
+use crate::error::Error;
+use crate::store::Tally;
+
+/// What is counted, and on whose account. What says nothing that could tell callers apart is not counted.
+///
+/// An address is an IP address in text; of IPv6 its first 64 bits count, which is what one customer is given
+/// (RFC 6177). A text that is no address is not counted.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// Log-in to the account of this name, whether there is one or not, from unknown devices anywhere.
+    LogInTo(&'a str),
+    /// The same, from one address.
+    LogInToFrom(&'a str, &'a str),
+    /// Log-in to any account from one address, from unknown devices.
+    LogInFrom(&'a str),
+    /// Log-in from a device that its user has logged in from before.
+    LogInOn(DeviceId),
+    /// Registering from one address.
+    RegisterFrom(&'a str),
+    /// Asking for a password's reset from one address.
+    ResetFrom(&'a str),
+    /// Asking for a password's reset of one mailbox, whether it is anybody's or not; case does not count.
+    ResetOf(&'a str),
+    /// Asking what is wrong with a new password, from one address.
+    CheckFrom(&'a str),
+    /// Naming the present password in order to change it.
+    OldPasswordOf(UserId),
+}
+
+/// So many at once, then one in every so many seconds. Nobody ever waits for longer than `every`.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    at_once: i64,
+    every: i64,
+}
+
+impl Subject<'_> {
+    /// The limits, all in one place.
+    #[expect(clippy::match_same_arms, reason = "each limit has a reason of its own")]
+    const fn limit(&self) -> Limit {
+        let (at_once, every) = match self {
+            // Some 2,900 guesses a day however many machines take part; its owner, on a device not yet known, waits
+            // half a minute at the most.
+            Self::LogInTo(_) => (10, 30),
+            // Half of the account's: guesses from one address alone never use up what the owner needs elsewhere.
+            Self::LogInToFrom(..) => (5, 60),
+            // An office or a school behind one address mistypes often; a list of names and passwords is longer.
+            Self::LogInFrom(_) => (100, 2),
+            // Only its owner has it, or whoever stole it: as strict as the account, and apart from it.
+            Self::LogInOn(_) => (10, 30),
+            // A class that registers together. Each one costs a hash, and a refusal tells that a name is taken.
+            Self::RegisterFrom(_) => (20, 30),
+            // Each one may send a mail.
+            Self::ResetFrom(_) => (5, 60),
+            // Nobody's mailbox is to be filled.
+            Self::ResetOf(_) => (3, 600),
+            // A form asks as somebody types.
+            Self::CheckFrom(_) => (60, 1),
+            // Whoever found a session open is not to find out the password.
+            Self::OldPasswordOf(_) => (10, 30),
+        };
+        Limit { at_once, every: every * 1000 }
+    }
+
+    /// The counter's name; `None` when there is nothing to tell callers apart by.
+    fn key(&self) -> Option<Key> {
+        match *self {
+            Self::LogInTo(name) => Some(key(b"log in to", &[name.as_bytes()])),
+            Self::LogInToFrom(name, address) => Some(key(b"log in to from", &[name.as_bytes(), &network(address)?])),
+            Self::LogInFrom(address) => Some(key(b"log in from", &[&network(address)?])),
+            Self::LogInOn(device) => Some(key(b"log in on", &[device.bytes()])),
+            Self::RegisterFrom(address) => Some(key(b"register from", &[&network(address)?])),
+            Self::ResetFrom(address) => Some(key(b"reset from", &[&network(address)?])),
+            Self::ResetOf(mailbox) => Some(key(b"reset of", &[mailbox.trim().to_lowercase().as_bytes()])),
+            Self::CheckFrom(address) => Some(key(b"check from", &[&network(address)?])),
+            Self::OldPasswordOf(user) => Some(key(b"old password of", &[user.bytes()])),
+        }
+    }
+}
+
+/// Names a counter.
+type Key = [u8; 16];
+
+/// The first half of the SHA-256 of what is counted, each part with its length in front.
+fn key(what: &[u8], of: &[&[u8]]) -> Key {
+    let mut text = Vec::new();
+    for part in std::iter::once(&what).chain(of) {
+        text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        text.extend_from_slice(part);
+    }
+    let digest = digest(&SHA256, &text);
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+/// What counts of an address.
+fn network(address: &str) -> Option<Vec<u8>> {
+    match address.parse::<IpAddr>().ok()?.to_canonical() {
+        IpAddr::V4(address) => Some(address.octets().to_vec()),
+        IpAddr::V6(address) => Some(address.octets()[..8].to_vec()),
+    }
+}
+
+/// Counters that are held at the most, in some ten megabytes.
+const COUNTERS_MAX: usize = 100_000;
+
+/// Counters that are left when room was made.
+const COUNTERS_LEFT: usize = COUNTERS_MAX / 2;
+
+/// What was counted for one attempt. Dropping it leaves it counted.
+#[derive(Debug, Default)]
+pub struct Place(Vec<(Key, i64)>);
+
+/// The counters. Shared by all requests.
+pub struct Throttle {
+    is_on: bool,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// The instant at which each counter is over, in milliseconds.
+    ends: HashMap<Key, i64>,
+    /// The counters that have grown and were not kept since.
+    grown: HashSet<Key>,
+}
+
+impl Throttle {
+    /// Without counters. When it is off, everything may be tried at any time.
+    #[must_use]
+    pub fn new(is_on: bool) -> Self {
+        Self { is_on, table: Mutex::default() }
+    }
+
+    /// Whether anything is counted.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one attempt, counted for each of the subjects: also for others that begin before this one ends.
+    ///
+    /// # Errors
+    /// `Throttled`, with the seconds after which one may be tried again; nothing is counted then.
+    pub fn take(&self, subjects: &[Subject<'_>], now: DateTime<Utc>) -> Result<Place, Error> {
+        if !self.is_on {
+            return Ok(Place::default());
+        }
+        let now = now.timestamp_millis();
+        let counters: Vec<(Key, Limit)> = subjects.iter().filter_map(|s| Some((s.key()?, s.limit()))).collect();
+        let mut table = self.table();
+        let mut wait = 0;
+        for (key, limit) in &counters {
+            wait = wait.max(table.next(key, *limit, now) - limit.every * limit.at_once - now);
+        }
+        if wait > 0 {
+            return Err(Error::Throttled { retry_after: wait.unsigned_abs().div_ceil(1000) });
+        }
+        for (key, limit) in &counters {
+            let end = table.next(key, *limit, now);
+            table.set(*key, end, now);
+            table.grown.insert(*key);
+        }
+        Ok(Place(counters.into_iter().map(|(key, limit)| (key, limit.every)).collect()))
+    }
+
+    /// Takes back what was counted for the attempt.
+    pub fn give_back(&self, place: Place) {
+        let mut table = self.table();
+        for (key, every) in place.0 {
+            if let Some(end) = table.ends.get_mut(&key) {
+                *end -= every;
+            }
+        }
+    }
+
+    /// Takes in what was kept. Of two ends of a counter the later one counts.
+    pub fn learn(&self, tallies: &[Tally], now: DateTime<Utc>) {
+        let now = now.timestamp_millis();
+        let mut table = self.table();
+        for tally in tallies.iter().filter(|_| self.is_on) {
+            let end = tally.until.timestamp_millis();
+            if end > now && table.ends.get(&tally.key).is_none_or(|known| *known < end) {
+                table.set(tally.key, end, now);
+            }
+        }
+    }
+
+    /// Up to so many of the counters that have grown since they were last asked for, for the store to keep.
+    /// Those that are over by now are left out: what was given back is never kept.
+    #[must_use]
+    pub fn grown(&self, now: DateTime<Utc>, most: usize) -> Vec<Tally> {
+        let mut table = self.table();
+        let Table { ends, grown } = &mut *table;
+        let now = now.timestamp_millis();
+        let end = |key: &Key| ends.get(key).copied().filter(|end| *end > now);
+        grown.retain(|key| end(key).is_some());
+        let keys: Vec<Key> = grown.iter().take(most).copied().collect();
+        for key in &keys {
+            grown.remove(key);
+        }
+        let tally = |key: Key| end(&key).map(|end| Tally { key, until: instant_of_millis(end) });
+        keys.into_iter().filter_map(tally).collect()
+    }
+
+    /// These could not be kept: they are to be asked for again.
+    pub fn not_kept(&self, tallies: &[Tally]) {
+        let mut table = self.table();
+        for Tally { key, .. } in tallies {
+            if table.ends.contains_key(key) {
+                table.grown.insert(*key);
+            }
+        }
+    }
+
+    /// How many counters are held.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.table().ends.len()
+    }
+}
+
+impl Table {
+    /// When the counter would be over with one more attempt.
+    fn next(&self, key: &Key, limit: Limit, now: i64) -> i64 {
+        // No counter reaches further: the clock was set back, and nobody is to wait for it.
+        let furthest = now + limit.every * limit.at_once;
+        self.ends.get(key).map_or(now, |end| (*end).clamp(now, furthest)) + limit.every
+    }
+
+    fn set(&mut self, key: Key, end: i64, now: i64) {
+        if self.ends.len() >= COUNTERS_MAX && !self.ends.contains_key(&key) {
+            self.make_room(now);
+        }
+        self.ends.insert(key, end);
+    }
+
+    /// Drops what is over; and then, of what is not, what is nearest to it: whoever floods the table with names
+    /// pushes out such names, and not the counter of an account that was tried often.
+    fn make_room(&mut self, now: i64) {
+        self.ends.retain(|_, end| *end > now);
+        let mut surplus = self.ends.len().saturating_sub(COUNTERS_LEFT);
+        if surplus > 0 {
+            let mut ends: Vec<i64> = self.ends.values().copied().collect();
+            let (_, nearest, _) = ends.select_nth_unstable(surplus - 1);
+            let nearest = *nearest;
+            self.ends.retain(|_, end| {
+                let stays = *end > nearest || surplus == 0;
+                surplus -= usize::from(!stays);
+                stays
+            });
+        }
+        let Self { ends, grown } = self;
+        grown.retain(|key| ends.contains_key(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::{COUNTERS_MAX, Subject, Throttle};
+    use crate::claims::{UserId, instant};
+    use crate::error::Error;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        instant(1_900_000_000) + TimeDelta::seconds(seconds)
+    }
+
+    fn wait(throttle: &Throttle, subject: Subject<'_>, now: DateTime<Utc>) -> u64 {
+        match throttle.take(&[subject], now) {
+            Ok(_) => 0,
+            Err(Error::Throttled { retry_after }) => retry_after,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn so_many_at_once_and_then_one_at_a_time() {
+        let throttle = Throttle::new(true);
+        let alice = Subject::LogInTo("alice");
+        assert_eq!((0..10).map(|_| wait(&throttle, alice, at(0))).max(), Some(0));
+        assert_eq!(wait(&throttle, alice, at(0)), 30);
+        assert_eq!(wait(&throttle, alice, at(0)), 30, "what is refused is not counted");
+        assert_eq!(wait(&throttle, alice, at(29)), 1);
+        assert_eq!(wait(&throttle, alice, at(30)), 0);
+        assert_eq!(wait(&throttle, alice, at(30)), 30);
+        assert_eq!(wait(&throttle, Subject::LogInTo("bob"), at(0)), 0);
+        // Left alone for long enough, it is as new.
+        assert_eq!((0..10).map(|_| wait(&throttle, alice, at(1000))).max(), Some(0));
+        assert_eq!(wait(&throttle, alice, at(1000)), 30);
+        // A clock that was set back makes nobody wait for it.
+        assert_eq!(wait(&throttle, alice, at(-100_000)), 30);
+    }
+
+    #[test]
+    fn a_place_that_is_given_back_was_never_taken() {
+        let throttle = Throttle::new(true);
+        let subjects = [Subject::LogInTo("alice"), Subject::LogInFrom("192.0.2.1")];
+        for _ in 0..1000 {
+            let place = throttle.take(&subjects, at(0)).unwrap();
+            throttle.give_back(place);
+        }
+        assert!(throttle.grown(at(0), 10).is_empty(), "and never has to be kept");
+        // None of the subjects is counted when one of them is refused.
+        while throttle.take(&subjects, at(0)).is_ok() {}
+        assert_eq!((0..90).map(|_| wait(&throttle, subjects[1], at(0))).max(), Some(0));
+        assert_eq!(wait(&throttle, subjects[1], at(0)), 2);
+    }
+
+    #[test]
+    fn what_cannot_tell_callers_apart_is_not_counted_and_what_is_alike_counts_together() {
+        let used_up = |subject: Subject<'_>| {
+            let throttle = Throttle::new(true);
+            for _ in 0..1000 {
+                throttle.take(&[subject], at(0)).ok();
+            }
+            move |other| wait(&throttle, other, at(0)) > 0
+        };
+        assert!(!used_up(Subject::LogInFrom(""))(Subject::LogInFrom("")));
+        let v6 = used_up(Subject::LogInFrom("2001:db8::1"));
+        assert!(v6(Subject::LogInFrom("2001:db8::ffff:1")));
+        assert!(!v6(Subject::LogInFrom("2001:db8:0:1::1")));
+        assert!(!v6(Subject::RegisterFrom("2001:db8::1")));
+        let v4 = used_up(Subject::LogInFrom("192.0.2.1"));
+        assert!(v4(Subject::LogInFrom("::ffff:192.0.2.1")));
+        assert!(!v4(Subject::LogInFrom("192.0.2.2")));
+        let mailbox = used_up(Subject::ResetOf("a@example.com"));
+        assert!(mailbox(Subject::ResetOf(" A@Example.com")));
+        let user = UserId::random();
+        assert!(!used_up(Subject::OldPasswordOf(user))(Subject::OldPasswordOf(UserId::random())));
+        assert!(!used_up(Subject::LogInToFrom("ab", "192.0.2.1"))(Subject::LogInToFrom("a", "192.0.2.1")));
+    }
+
+    #[test]
+    fn a_million_names_take_bounded_memory_and_hide_no_counter_that_grew() {
+        let throttle = Throttle::new(true);
+        while throttle.take(&[Subject::LogInTo("alice")], at(0)).is_ok() {}
+        for n in 0..1_000_000 {
+            throttle.take(&[Subject::LogInTo(&format!("name{n}"))], at(1)).unwrap();
+        }
+        assert!(throttle.count() <= COUNTERS_MAX);
+        let table = throttle.table();
+        assert!(table.ends.capacity() < 3 * COUNTERS_MAX && table.grown.capacity() < 3 * COUNTERS_MAX);
+        drop(table);
+        assert_eq!(wait(&throttle, Subject::LogInTo("alice"), at(1)), 29);
+    }
+
+    #[test]
+    fn what_was_kept_is_learned_again() {
+        let before = Throttle::new(true);
+        let alice = Subject::LogInTo("alice");
+        while before.take(&[alice], at(0)).is_ok() {}
+        before.take(&[Subject::CheckFrom("192.0.2.1")], at(0)).unwrap();
+        let kept = before.grown(at(2), 10);
+        assert_eq!(kept.len(), 1, "one is over already");
+        assert!(before.grown(at(2), 10).is_empty());
+        before.not_kept(&kept);
+        assert_eq!(before.grown(at(2), 10), kept);
+        let after = Throttle::new(true);
+        after.learn(&kept, at(3));
+        assert_eq!(wait(&after, alice, at(3)), 27);
+        let late = Throttle::new(true);
+        late.learn(&kept, at(5000));
+        assert_eq!(late.count(), 0);
+    }
+}
