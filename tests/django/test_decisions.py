@@ -25,6 +25,7 @@ MEANT = {
     ("overlong", "right"): (True, False, "a password has at most 1024 bytes"),
     ("password in NFC", "other form"): (False, True, "a password is the same in every Unicode form"),
     ("bcrypt, cut", "longer"): (False, True, "bcrypt 4 and older cut at 72 bytes, and made hashes so; 5 fails"),
+    ("bcrypt, cut", "right"): (True, False, "the longer one was right before, and the hash is of it since"),
 }
 
 def attempt_kind(user, at):
@@ -56,12 +57,15 @@ class Compared:
 
     kind = dump = None
     flags = ()
+    # Users at least, and hashes that 5.2 no longer reads.
+    least, dropped_formats, meant_to_differ = 150, 4, set(MEANT)
 
     @classmethod
     def setUpClass(cls):
         cls.began = time.monotonic()
         cls.differences, cls.pairs, cls.meant, cls.lock = {}, 0, set(), threading.Lock()
         folder, cls.oracle = worlds.get(cls.kind)
+        took = f"making the worlds {cls.spent()}"
         cls.folder = folder / "signet"
         cls.folder.mkdir()
         cls.dropped = by_older_django(cls.oracle["users"])
@@ -77,6 +81,7 @@ class Compared:
         cls.imported = signet.export(cls.folder)
         cls.again = signet.command(*cls.command, "--apply", "--skip", *cls.place)
         cls.after_again = signet.export(cls.folder)
+        took += f", importing {cls.spent()}"
         cls.users = [user for user in cls.oracle["users"] if user["kind"] != "hoarder"]
         server = signet.Server(cls.folder)
         try:
@@ -85,6 +90,7 @@ class Compared:
         finally:
             server.stop()
         cls.upgraded = signet.export(cls.folder)
+        took += f", first log-ins {cls.spent()}"
         # Another process: only the cookies are left of the sessions.
         server = signet.Server(cls.folder)
         try:
@@ -95,9 +101,15 @@ class Compared:
         asked = [user for user in cls.users if user.get("cookie")]
         print(
             f"{cls.kind}: {len(cls.users)} users, {len(asked)} of them logged in; {cls.pairs} answers about rights compared,"
-            f" {sum(len(user['asked']) for user in cls.users)} passwords; {time.monotonic() - cls.began:.0f} s",
+            f" {sum(len(user['asked']) for user in cls.users)} passwords; {took}, second log-ins {cls.spent()}",
             flush=True,
         )
+
+    @classmethod
+    def spent(cls):
+        """Seconds since this was asked before."""
+        before, cls.began = cls.began, time.monotonic()
+        return f"{cls.began - before:.0f} s"
 
     @classmethod
     def differs(cls, subject, user, what):
@@ -140,7 +152,7 @@ class Compared:
             client = signet.Client(server)
             inside = client.log_in(user["username"], password)
             kind = (user["kind"], attempt_kind(user, at))
-            if kind in MEANT and (django, inside) == MEANT[kind][:2]:
+            if (django, inside) == MEANT.get(kind, ())[:2]:
                 with cls.lock:
                     cls.meant.add(kind)
             elif inside != django:
@@ -242,7 +254,7 @@ class Compared:
         self.nothing_differs("passwords")
 
     def test_where_it_is_meant_to_differ_it_does(self):
-        self.assertEqual(self.meant, set(MEANT))
+        self.assertEqual(self.meant, self.meant_to_differ)
 
     def test_has_perm_is_the_same_for_every_name(self):
         self.nothing_differs("has_perm")
@@ -260,12 +272,11 @@ class Compared:
         able = [user for user in self.users if user.get("cookie")]
         self.assertGreater(len(able), len(self.users) * 3 // 4)
         flags = {(user["is_active"], user["is_staff"], user["is_superuser"]) for user in self.users}
-        self.assertEqual(len(flags), 8)
+        self.assertGreaterEqual(len(flags), 8 if self.least >= 150 else 4)
         self.assertTrue({user["is_superuser"] for user in able} == {user["is_staff"] for user in able} == {True, False})
-        hoped = 2000 if self.kind == "plain" else 100
-        self.assertGreaterEqual(len(self.users), hoped)
+        self.assertGreaterEqual(len(self.users), self.least)
         self.assertGreater(self.pairs, len(able) * len(self.oracle["names"]))
-        self.assertEqual(self.dropped, 4)
+        self.assertEqual(self.dropped, self.dropped_formats)
 
     def test_a_log_in_upgrades_the_hash_once(self):
         for user in self.users:
@@ -294,12 +305,18 @@ def moment(text):
 
 
 class DjangosOwnUsers(Compared, unittest.TestCase):
-    kind, dump = "plain", "numbers.json"
+    kind, dump, least = "plain", "numbers.json", 2000
 
 
 class UsersOfAProjectsOwnModel(Compared, unittest.TestCase):
     kind, dump = "custom", "natural.jsonl"
     flags = ("--user-model", "accounts.user", "--time-zone", "Europe/Berlin")
+
+
+class HashesOfDjangosOwnWork(Compared, unittest.TestCase):
+    """Few users: while such a hash is stored, a failed log-in takes as long, whoever's it is."""
+
+    kind, dump, least, dropped_formats, meant_to_differ = "default", "numbers.json", 30, 0, set()
 
 
 if __name__ == "__main__":

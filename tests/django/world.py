@@ -1,7 +1,7 @@
 """A world of Django's: `world.py FOLDER KIND USERS SEED` makes it, its dumps, and Django's own decisions about it.
 
-KIND is `plain` (auth.User, times with zone), `custom` (accounts.User with UUIDs, times without zone) or `odd` (what
-Signet cannot carry). In the folder are afterwards `dumps/*.json` and `*.jsonl`, and `oracle.json`.
+KIND is `plain` (auth.User, times with zone), `custom` (accounts.User with UUIDs, times without zone), `default` (hashes
+of Django's own parameters) or `odd` (what Signet cannot carry). In the folder are afterwards `dumps/*.json` and `*.jsonl`, and `oracle.json`.
 """
 
 import base64
@@ -179,7 +179,7 @@ class World:
             "first_name": chance.choice(["", "Zoë", "Anna Maria", "O'Neil", "李"]),
             "last_name": chance.choice(["", "van der Berg", "x" * 150, "Müller-Lüdenscheidt"]),
             "is_active": number % 8 != 3,
-            "is_staff": bool(number & 1),
+            "is_staff": bool(number >> 3 & 1),
             "is_superuser": number % 9 == 0,
             "date_joined": joined,
             "last_login": last,
@@ -188,8 +188,6 @@ class World:
         return self.User(username=name, password=field, **values)
 
     def people(self, count):
-        from django.contrib.auth.hashers import make_password
-
         groups = self.groups()
         users, rights = [], []
         hashers = [hasher() for hasher in settings.CHEAP]
@@ -201,9 +199,26 @@ class World:
             direct = self.chance.sample(self.short, self.chance.choice([0, 0, 1, 2, 5, 12]))
             rights.append((direct, self.chance.sample(groups, self.chance.choice([0, 0, 1, 2, 4]))))
         named = []
-        for hasher in [] if self.custom else settings.DEFAULT:
-            right = f"Default work of {hasher.algorithm}"
-            named.append(("default work", hasher().encode(right, hasher().salt()), right))
+        if self.kind == "default":
+            for hasher in settings.DEFAULT:
+                right = f"Default work of {hasher.algorithm}"
+                named.append(("default work", hasher().encode(right, hasher().salt()), right))
+        else:
+            self.rarities(hashers, named)
+        for at, (kind, field, right, *wrong) in enumerate(named):
+            fact = {"kind": kind, "right": right, "wrong": [*wrong, right + "x", right.swapcase() + "y", right + " "]}
+            users.append(self.person(f"named{at}", field, fact, is_active=True))
+            rights.append((self.chance.sample(self.short, 3), self.chance.sample(groups, 2)))
+        # More direct permissions than a cookie has room for.
+        right = "Too many permissions"
+        users.append(self.person("hoarder", hashers[0].encode(right, SALT), {"kind": "hoarder", "right": right, "wrong": ["x"]}, is_active=True))
+        rights.append((self.permissions, groups[:1]))
+        self.make(users, rights)
+
+    def rarities(self, hashers, named):
+        """Password fields that are rare: kind, field, password, and another one to try."""
+        from django.contrib.auth.hashers import make_password
+
         for kind, field, right in by_hand():
             named.append((kind, make_password(right) if field is None else field, right))
         accent = {form: unicodedata.normalize(form, "Ångström é") for form in ("NFC", "NFD")}
@@ -216,15 +231,6 @@ class World:
         named.append(("long", hashers[0].encode("q" * 1024, SALT), "q" * 1024))
         named.append(("overlong", hashers[0].encode("q" * 1025, SALT), "q" * 1025))
         named.append(("null byte", hashers[0].encode("a\0b and more", SALT), "a\0b and more", "a"))
-        for at, (kind, field, right, *wrong) in enumerate(named):
-            fact = {"kind": kind, "right": right, "wrong": [*wrong, right + "x", right.swapcase() + "y", right + " "]}
-            users.append(self.person(f"named{at}", field, fact, is_active=True))
-            rights.append((self.chance.sample(self.short, 3), self.chance.sample(groups, 2)))
-        # More direct permissions than a cookie has room for.
-        right = "Too many permissions"
-        users.append(self.person("hoarder", hashers[0].encode(right, SALT), {"kind": "hoarder", "right": right, "wrong": ["x"]}, is_active=True))
-        rights.append((self.permissions, groups[:1]))
-        self.make(users, rights)
 
     def oddities(self):
         """One of each kind that Signet cannot carry; `lost` is what its report has to say."""
@@ -250,7 +256,7 @@ class World:
             ("mail", {"email": "not an address"}, "email", [], []),
             ("mail2", {"email": "a@b\r\nBcc: c@d"}, "email", [], []),
             ("control", {"first_name": "line\nbreak"}, "first_name", [], []),
-            ("direct", {}, "user_permissions", [bad[1], self.permissions[1]], []),
+            ("direct", {}, "permissions", [bad[1], self.permissions[1]], []),
             ("seller", {}, "groups", [], [comma]),
         ]
         users, rights = [], []
@@ -280,7 +286,8 @@ class World:
         dumps = self.folder / "dumps"
         dumps.mkdir()
         for shape in ("numbers", "foreign", "primary", "natural"):
-            for form in ("json", "jsonl"):
+            # Natural keys cost Django a query each: of the large world each shape is written once.
+            for form in [{"natural": "jsonl"}.get(shape, "json")] if self.kind == "plain" else ["json", "jsonl"]:
                 call_command(
                     "dumpdata",
                     *labels,

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 SEED = os.environ.get("SIGNET_SEED") or str(random.SystemRandom().randrange(10**9))
-USERS = {"plain": 2040, "custom": 160, "odd": 0}
+USERS = {"plain": 2040, "custom": 160, "default": 24, "odd": 0}
 
 scratch = None
 made = {}
