@@ -139,7 +139,7 @@ class World:
         self.seen = set()
         self.more_permissions()
         self.permissions = list(Permission.objects.select_related("content_type").order_by("pk"))
-        # A permission by its own name at the end of the loop is one of those that take much room.
+        # Long names take much room in a cookie; only groups and the hoarder have them.
         self.short = [p for p in self.permissions if "of_department" not in p.codename and len(p.codename) < 60]
         {"odd": self.oddities}.get(kind, lambda: self.people(users))()
         self.store()
