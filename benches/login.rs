@@ -70,6 +70,7 @@ fn serve(dear: bool) {
             data: folder.path().join("data"),
             keys: folder.path().join("keys"),
             admin_password_file: Some(password.clone()),
+            throttle: "off".to_owned(),
             ..Flags::default()
         };
         flags.check().unwrap()
@@ -229,10 +230,11 @@ async fn compare() {
             bound / 1024
         );
         fine &= peak <= bound;
-        // What dearer hashes took is given back.
+        // What dearer hashes took is given back, but for what the allocator keeps for the next one of a worker: blocks
+        // of up to 32 MiB (glibc's largest threshold).
         let after = server.memory("VmRSS");
         println!("{kind}: afterwards {} MiB", after / 1024);
-        fine &= after <= base + 2 * SLACK;
+        fine &= after <= base + workers * 32 * 1024 + SLACK;
     }
     assert!(fine, "a target was missed");
 }

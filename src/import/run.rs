@@ -4,6 +4,7 @@
 //! a failure takes back what was made, and an interruption leaves the journal to go on from or to take back by.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -80,8 +81,9 @@ pub async fn import(
         }
     }
     let resumed = unfinished(&place.data);
-    let opened = if wish.apply { offline::open(place, clock).await } else { offline::look(place, clock).await };
-    let offline = opened.map_err(|e| failed(format!("{e}; to import into a running server, name it with --url")))?;
+    // Judged on what is there; a store is made only for what is written.
+    let in_use = |e| failed(format!("{e}; to import into a running server, name it with --url"));
+    let mut offline = offline::look(place, Arc::clone(&clock)).await.map_err(in_use)?;
     let app = &offline.app;
     let judge = Judge::new(app, wish.existing).alone().await.map_err(failed)?;
     let mut dry = Pass { judge, report: Report::default(), progress, writer: None };
@@ -99,6 +101,9 @@ pub async fn import(
     report.complete = report.lost() == 0;
     if wish.apply && (report.complete || wish.skip) {
         if report.changes_something() || resumed {
+            if !offline::has_store(&place.data) {
+                offline = offline::open(place, clock).await.map_err(in_use)?;
+            }
             source = write(source, &offline, &place.data, &of, wish, progress).await?;
         }
         report.applied = true;

@@ -229,6 +229,7 @@ fn what_cannot_be_carried_is_told_line_by_line_and_left_out_only_when_asked() {
     ];
     dump(folder.path(), &objects);
     let report = import(folder.path(), &["--apply"], 1);
+    assert!(!folder.path().join("data").exists(), "what is refused leaves nothing behind");
     let expected = [
         ("auth.permission pk 5 \"?.x\"", "unknown_content_type"),
         ("auth.group pk 9 \"a,b\"", "group_name"),
