@@ -153,7 +153,8 @@ pub(super) fn open(folder: &Path, expected: Expected, cache: u64) -> Result<Data
     let is_old = format.as_deref() == Some(layout::FORMAT_1);
     let mut database = Database { tree, file, blobs, synced: HashSet::new(), mark, applied, _db: db };
     if is_old {
-        upgrade::from_1(&mut database)
+        let tree = database.tree.clone();
+        upgrade::from_1(&tree, || database.sync(applied))
             .map_err(|e| say(&format!("cannot bring it to this version: {e}"), "check the disk, and start again"))?;
     }
     Ok(database)

@@ -3,7 +3,6 @@
 //! Each step adds what is missing and says so at its very end: one that was cut short is begun again, and does the
 //! same once more.
 
-use super::database::Database;
 use super::draft::order_keys;
 use super::failed;
 use super::layout::{self, Key, from_json};
@@ -13,12 +12,12 @@ use crate::user::User;
 /// Records that one batch writes.
 const BATCH: usize = 1_000;
 
-/// From `signet 1`: users are found by address, and stand in orders.
-pub(super) fn from_1(database: &mut Database) -> Result<(), StoreError> {
+/// From `signet 1`: users are found by address, and stand in orders. `sync` brings everything to the disk.
+pub(super) fn from_1(tree: &sled::Tree, mut sync: impl FnMut() -> Result<(), StoreError>) -> Result<(), StoreError> {
     tracing::info!("the store is of an older version; it is brought up to this one");
     let mut batch = sled::Batch::default();
     let mut waiting = 0;
-    for entry in database.tree.scan_prefix(Key::users()) {
+    for entry in tree.scan_prefix(Key::users()) {
         let (_, record) = entry.map_err(|e| failed(&e))?;
         // A record that cannot be read is refused where it is needed, and does not keep the others out.
         let Ok(user) = from_json::<User>(&record) else { continue };
@@ -27,14 +26,13 @@ pub(super) fn from_1(database: &mut Database) -> Result<(), StoreError> {
         }
         waiting += 1;
         if waiting == BATCH {
-            database.tree.apply_batch(std::mem::take(&mut batch)).map_err(|e| failed(&e))?;
+            tree.apply_batch(std::mem::take(&mut batch)).map_err(|e| failed(&e))?;
             waiting = 0;
         }
     }
-    database.tree.apply_batch(batch).map_err(|e| failed(&e))?;
-    let number = database.applied;
+    tree.apply_batch(batch).map_err(|e| failed(&e))?;
     // On disk before the version says that it is there.
-    database.sync(number)?;
-    database.tree.insert(Key::format(), layout::FORMAT).map_err(|e| failed(&e))?;
-    database.sync(number)
+    sync()?;
+    tree.insert(Key::format(), layout::FORMAT).map_err(|e| failed(&e))?;
+    sync()
 }
