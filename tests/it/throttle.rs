@@ -501,3 +501,27 @@ async fn mails_and_questions_about_passwords_are_bounded_and_a_mailbox_tells_not
     let refused = visitor.post("/v1/password/check", question()).await.is_problem("too_many_requests");
     assert_eq!(refused.header("retry-after"), Some("1"));
 }
+
+#[tokio::test]
+async fn accounts_made_with_somebodys_address_do_not_fill_the_mailbox() {
+    let server = Server::start_with(throttled()).await;
+    for n in 0..8 {
+        let new = json!({ "username": format!("user{n}"), "password": PASSWORD, "email": "Victim@example.com" });
+        server.anonymous().post("/v1/register", new).await.is(StatusCode::CREATED);
+    }
+    // What comes after them arrives: by then theirs have.
+    let other = json!({ "username": "other", "password": PASSWORD, "email": "other@example.com" });
+    server.anonymous().post("/v1/register", other).await.is(StatusCode::CREATED);
+    let mails = || -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(server.folder().join("mail")) else { return Vec::new() };
+        let mails = entries.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
+        mails.collect()
+    };
+    let to = |address: &str| mails().iter().filter(|mail| mail.contains(address)).count();
+    let begun = std::time::Instant::now();
+    while to("other@example.com") < 1 || to("Victim@example.com") < 3 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", mails());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(to("Victim@example.com"), 3);
+}
