@@ -110,3 +110,22 @@ async fn the_operator_makes_lists_disables_accounts_and_sets_passwords() {
     assert_eq!(get(&serving.base, "/v1/me", &bob).await.0, StatusCode::UNAUTHORIZED, "what had ended stays ended");
     serving.stop();
 }
+
+#[tokio::test]
+async fn events_are_written_to_standard_output_as_lines_of_json_when_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let serving = Serving::start(folder.path(), &["--audit-stdout"]);
+    let password = serving.password().to_owned();
+    assert_eq!(log_in(&serving.base, "admin", "wrong\nhere").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(log_in(&serving.base, "admin", &password).await.0, StatusCode::OK);
+    let before = serving.said.join("\n");
+    let (code, rest) = serving.stop();
+    assert_eq!(code, Some(0));
+    let said = format!("{before}\n{rest}");
+    let events: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let short: Vec<_> = events.iter().map(|event| (&event["action"], &event["outcome"])).collect();
+    let (refused, done) = (json!("refused"), json!("done"));
+    let log_in = json!("login");
+    assert_eq!(short, [(&json!("create_user"), &done), (&log_in, &refused), (&log_in, &done)]);
+    assert!(!rest.contains(&password));
+}
