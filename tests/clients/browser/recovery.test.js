@@ -71,6 +71,16 @@ describe("the pages that links in mails lead to", () => {
     return page;
   };
 
+  /** What the page says in the end; when it does not, what stands there instead. */
+  const says = async (page, text) => {
+    try {
+      await page.getByText(text).waitFor({ timeout: 10_000 });
+    } catch (error) {
+      const focus = await page.evaluate(() => document.activeElement.outerHTML.slice(0, 200));
+      throw new Error(`the page says: ${await page.innerText("body")}\nthe keyboard is in: ${focus}`, { cause: error });
+    }
+  };
+
   const tidy = async (page, name) => {
     assert.equal(new URL(page.url()).hash, "", "the token is out of the address");
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -85,11 +95,11 @@ describe("the pages that links in mails lead to", () => {
     await follow(page, there);
     await tidy(page, "verify");
     await page.keyboard.press("Enter");
-    await page.getByText("Your address is confirmed.").waitFor();
+    await says(page, "Your address is confirmed.");
 
     await follow(page, there);
     await page.keyboard.press("Enter");
-    await page.getByText("Only the newest link works, once, for 30 minutes.").waitFor();
+    await says(page, "Only the newest link works, once, for 30 minutes.");
   });
 
   test("a new password is set with the keyboard, after one that is refused in the server's own words", async (t) => {
@@ -99,13 +109,13 @@ describe("the pages that links in mails lead to", () => {
     await tidy(page, "reset");
     await page.keyboard.type("short");
     await page.keyboard.press("Enter");
-    await page.getByText("A password has at least 8 characters").waitFor();
+    await says(page, "A password has at least 8 characters");
     assert.equal(await page.locator("#new_password").getAttribute("aria-invalid"), "true");
     await tidy(page, "reset-refused");
     await page.keyboard.press("ControlOrMeta+A");
     await page.keyboard.type(NEW);
     await page.keyboard.press("Enter");
-    await page.getByText("Your password is set.").waitFor();
+    await says(page, "Your password is set.");
     await tidy(page, "reset-done");
     assert.equal((await call("/v1/login", { username: "alice", password: NEW })).status, 200);
     assert.equal((await call("/v1/login", { username: "alice", password: PASSWORD })).status, 401);
@@ -116,7 +126,7 @@ describe("the pages that links in mails lead to", () => {
     for (const path of ["/reset", "/verify", "/reset#token="]) {
       await page.goto("about:blank");
       await page.goto(base + path);
-      await page.getByText("This page is opened by the link in a mail.").waitFor();
+      await says(page, "This page is opened by the link in a mail.");
       assert.equal(await page.locator("form").isVisible(), false);
     }
   });
