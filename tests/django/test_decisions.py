@@ -7,13 +7,13 @@ a running server, and every answer is compared with Django's.
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 import unittest
 from datetime import datetime
 from pathlib import Path
 
+import answers
 import signet
 import worlds
 
@@ -39,17 +39,15 @@ def attempt_kind(user, at):
 
 def by_older_django(users):
     """Hashes that 5.2 no longer reads: what the last Django decided that did."""
-    asked = [user for user in users if user["kind"] == "dropped"]
-    pairs = [[user["password"], password] for user in asked for password, _ in user["attempts"]]
-    env = signet.CLEAN | {"PYTHONPATH": os.environ["LEGACY_DJANGO"]}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", HERE / "legacy.py"], input=json.dumps(pairs), capture_output=True, text=True, env=env, check=True
-    )
-    answers = iter(json.loads(done.stdout))
-    for user in asked:
+    dropped = [user for user in users if user["kind"] == "dropped"]
+    pairs = [[user["password"], password] for user in dropped for password, _ in user["attempts"]]
+    words = [os.environ["LEGACY_PYTHON"], "-W", "ignore", HERE / "legacy.py"]
+    done = subprocess.run(words, input=json.dumps(pairs), capture_output=True, text=True, env=signet.CLEAN, check=True)
+    decided = iter(json.loads(done.stdout))
+    for user in dropped:
         assert not any(may for _, may in user["attempts"]), "5.2 reads it after all"
-        user["attempts"] = [[password, next(answers)] for password, _ in user["attempts"]]
-    return len(asked)
+        user["attempts"] = [[password, next(decided)] for password, _ in user["attempts"]]
+    return len(dropped)
 
 
 class Compared:
@@ -78,18 +76,18 @@ class Compared:
         if cls.applied[0] != 0:
             raise RuntimeError(f"import: {cls.applied[1][-2000:]} {cls.applied[2]}")
         cls.report = json.loads(cls.applied[1])
-        cls.imported = signet.export(cls.folder)
+        cls.imported = answers.export(cls.folder)
         cls.again = signet.command(*cls.command, "--apply", "--skip", *cls.place)
-        cls.after_again = signet.export(cls.folder)
+        cls.after_again = answers.export(cls.folder)
         took += f", importing {cls.spent()}"
         cls.users = [user for user in cls.oracle["users"] if user["kind"] != "hoarder"]
         server = signet.Server(cls.folder)
         try:
-            nobody = signet.Client(server).check(cls.oracle["names"], cls.oracle["labels"])
+            nobody = answers.Client(server).check(cls.oracle["names"], cls.oracle["labels"])
             cls.everyone(lambda user: cls.visit(server, user, nobody))
         finally:
             server.stop()
-        cls.upgraded = signet.export(cls.folder)
+        cls.upgraded = answers.export(cls.folder)
         took += f", first log-ins {cls.spent()}"
         # Another process: only the cookies are left of the sessions.
         server = signet.Server(cls.folder)
@@ -97,7 +95,7 @@ class Compared:
             cls.everyone(lambda user: cls.visit_again(server, user))
         finally:
             server.stop()
-        cls.at_last = signet.export(cls.folder)
+        cls.at_last = answers.export(cls.folder)
         asked = [user for user in cls.users if user.get("cookie")]
         print(
             f"{cls.kind}: {len(cls.users)} users, {len(asked)} of them logged in; {cls.pairs} answers about rights compared,"
@@ -149,7 +147,7 @@ class Compared:
             attempts = [attempts[number % 3], attempts[-1]]
         user["asked"], client = attempts, None
         for at, (password, django) in attempts:
-            client = signet.Client(server)
+            client = answers.Client(server)
             inside = client.log_in(user["username"], password)
             kind = (user["kind"], attempt_kind(user, at))
             if (django, inside) == MEANT.get(kind, ())[:2]:
@@ -193,15 +191,15 @@ class Compared:
         """The log-in after the upgrade, beside the session of the first one."""
         if not user["cookie"]:
             return
-        first = signet.Client(server, user["cookie"])
+        first = answers.Client(server, user["cookie"])
         if first.call("GET", "/v1/me")[0] != 200:
             cls.differs("sessions", user, "the session of the first log-in has ended")
         if user["number"] % 4 and user["kind"] == "random":
             return
         (_, (wrong, _)), (_, (right, _)) = user["asked"][-2], user["asked"][-1]
-        if signet.Client(server).log_in(user["username"], wrong):
+        if answers.Client(server).log_in(user["username"], wrong):
             cls.differs("after the upgrade", user, "a wrong password is right")
-        if not signet.Client(server).log_in(user["username"], right):
+        if not answers.Client(server).log_in(user["username"], right):
             cls.differs("after the upgrade", user, "the right password is wrong")
         if first.call("GET", "/v1/me")[0] != 200:
             cls.differs("sessions", user, "the second log-in has ended the session of the first one")

@@ -5,6 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import answers
 import signet
 import worlds
 
@@ -29,7 +30,7 @@ class Importing(unittest.TestCase):
         """What is in the store after an import, without what the shapes differ in: identities."""
         code, report = self.run_import(dump, "--apply", "--skip", *flags, into=dump.name)
         self.assertEqual(code, 0, report["lines"][:5])
-        found = signet.export(self.folder / dump.name)
+        found = answers.export(self.folder / dump.name)
         for records in found.values():
             for record in records.values():
                 for name in ("id", "created"):
@@ -78,13 +79,13 @@ class EveryShape(Importing):
             self.assertEqual((code, report["applied"], report["complete"]), (1, False, False))
             self.assertGreater(len(report["lines"]), 100)
             if (self.folder / "signet" / "data" / "db").exists():
-                self.assertEqual(signet.export(self.folder / "signet"), {"permission": {}, "group": {}, "user": {}})
+                self.assertEqual(answers.export(self.folder / "signet"), {"permission": {}, "group": {}, "user": {}})
         # What is left when it is wanted all the same: nobody has more than in Django.
         kind = "custom" if flags else "plain"
         _, oracle = worlds.get(kind)
         self.run_import(dump, *flags, "--apply", "--skip", into=f"{kind} {dump.name}")
         django = {user["username"]: user for user in oracle["users"]}
-        for name, user in signet.export(self.folder / f"{kind} {dump.name}")["user"].items():
+        for name, user in answers.export(self.folder / f"{kind} {dump.name}")["user"].items():
             self.assertLessEqual(set(user["user_permissions"]), set(django[name]["direct"]))
             self.assertLessEqual(set(user["groups"]), set(django[name]["groups"]))
 
@@ -116,7 +117,7 @@ class WhatCannotBeCarried(Importing):
         records = sorted(lines)
         self.assertEqual(len([name for name in records if name.startswith("auth.permission")]), 4, records)
         self.assertEqual(len([name for name in records if name.startswith("auth.group")]), 2, records)
-        users = signet.export(self.folder / "signet")["user"]
+        users = answers.export(self.folder / "signet")["user"]
         self.assertEqual(sorted(users), ["Bob", "control", "direct", "fine", "mail", "mail2", "seller"])
         direct = next(user for user in oracle["users"] if user["username"] == "direct")["direct"]
         self.assertEqual(users["direct"]["user_permissions"], [name for name in direct if "lend.out" not in name])
