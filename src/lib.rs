@@ -10,7 +10,7 @@
 //! | 7 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
 //! | 6 | [`export`], [`import`] | everything out; accounts in, from a backup or from Django |
 //! | 5 | [`administration`], [`operator`] | what staff does; what the operator does on the command line |
-//! | 4 | [`recovery`], [`account`], [`session`] | a password or an address proven by mail; a user's own account; the life of a session |
+//! | 4 | [`recovery`], [`account`], [`api_token`], [`session`] | a password or an address proven by mail; a user's own account; tokens for machines; the life of a session |
 //! | 4 | [`challenge`], [`offline`] | what is asked by mail; without a server |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
 //! | 2 | [`mail`] | where mails go |
@@ -27,6 +27,7 @@
 pub mod account;
 pub mod administration;
 pub mod api;
+pub mod api_token;
 pub mod app;
 pub mod audit;
 pub mod challenge;
