@@ -22,7 +22,8 @@
 //! No store is asked on the way, but to renew rights that were changed.
 //!
 //! A program of its own mounts [`api::routes`] beside its routes, behind [`api::front::Front`], and protects its
-//! operations with the guards of [`api::caller`]; `examples/polls.rs` shows it.
+//! operations with the guards of [`api::caller`], and of [`api::bearer`] where machines may come too;
+//! `examples/polls.rs` shows it.
 
 pub mod account;
 pub mod administration;
