@@ -15,6 +15,7 @@ use poem::listener::TcpListener;
 use poem::{EndpointExt as _, Route};
 use poem_openapi::payload::PlainText;
 use poem_openapi::{OpenApi, OpenApiService};
+use signet::api::bearer::OrToken;
 use signet::api::caller::{Caller, LoginRequired, NamedPermission, PermissionRequired, StaffRequired};
 use signet::api::front::{Front, Settings};
 use signet::app::{App, Parts};
@@ -48,9 +49,9 @@ impl Polls {
         PlainText(self.votes.load(Ordering::Relaxed).to_string())
     }
 
-    /// Vote (`permission_required("polls.vote")`)
+    /// Vote (`permission_required("polls.vote")`), also for a machine that has an API token with this permission
     #[oai(path = "/vote", method = "post", operation_id = "cast_vote")]
-    async fn cast_vote(&self, _voter: PermissionRequired<Vote>) -> PlainText<String> {
+    async fn cast_vote(&self, _voter: OrToken<PermissionRequired<Vote>>) -> PlainText<String> {
         PlainText((self.votes.fetch_add(1, Ordering::Relaxed) + 1).to_string())
     }
 

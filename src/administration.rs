@@ -17,6 +17,7 @@ use crate::store::Write;
 use crate::user::{UNUSABLE_PASSWORD, User, Username};
 
 mod catalogue;
+mod tokens;
 
 pub use catalogue::GroupChange;
 pub(crate) use catalogue::describe;

@@ -13,6 +13,8 @@ use poem_openapi::{OpenApi, Tags};
 
 pub mod account;
 pub mod audit;
+pub mod authorization;
+pub mod bearer;
 pub mod body;
 pub mod caller;
 pub mod cookie;
@@ -35,6 +37,7 @@ pub mod rights;
 pub mod session;
 pub mod sessions;
 pub mod shown;
+pub mod tokens;
 pub mod users;
 pub mod verify;
 pub mod visit;
@@ -50,6 +53,8 @@ pub enum Group {
     Session,
     /// The open sessions of whoever is logged in.
     Devices,
+    /// Tokens for machines, which act in the name of whoever is logged in.
+    Tokens,
     /// Signed preference cookies.
     Cookies,
     /// Asking for rights.
@@ -67,8 +72,19 @@ pub enum Group {
 }
 
 /// The names of the groups, in their order.
-pub const GROUPS: [&str; 10] =
-    ["Account", "Session", "Devices", "Cookies", "Rights", "Users", "Groups", "Permissions", "Audit", "Machine"];
+pub const GROUPS: [&str; 11] = [
+    "Account",
+    "Session",
+    "Devices",
+    "Tokens",
+    "Cookies",
+    "Rights",
+    "Users",
+    "Groups",
+    "Permissions",
+    "Audit",
+    "Machine",
+];
 
 /// All operations.
 pub(crate) fn operations() -> impl OpenApi {
@@ -77,6 +93,7 @@ pub(crate) fn operations() -> impl OpenApi {
         recovery::RecoveryApi,
         session::SessionApi,
         sessions::SessionsApi,
+        tokens::TokensApi,
         cookies::CookiesApi,
         rights::RightsApi,
         verify::VerifyApi,

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::audit;
-use crate::claims::{Lifetime, UserId};
+use crate::claims::{LIFE_MAX, Lifetime, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
 use crate::mail::Post;
@@ -129,7 +129,8 @@ impl App {
     /// # Errors
     /// When the store cannot be read or the hash workers cannot be started.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
-        let longest_life = parts.store.longest_life(parts.life.end).await.map_err(unavailable)?;
+        // An API token may live for as long as any token may, whatever a session's life is.
+        let longest_life = parts.store.longest_life(LIFE_MAX.max(parts.life.end)).await.map_err(unavailable)?;
         let app = Self(Arc::new(Wired {
             tokens: Tokens::new(&parts.issuer, &parts.audience, parts.keyring),
             revocations: Revocations::default(),
@@ -433,6 +434,7 @@ pub fn unavailable(error: StoreError) -> Error {
         StoreError::Ended => Error::NotAuthenticated(TokenFault::Revoked),
         StoreError::Outdated => Error::Outdated,
         StoreError::Spent => Error::InvalidToken,
+        StoreError::Full => Error::TooManyTokens,
         StoreError::Damaged(why) => Error::Internal(why),
         StoreError::Failed(why) => Error::Unavailable(why),
     }

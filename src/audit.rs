@@ -71,6 +71,12 @@ actions! {
     EndSession "end_session";
     /// All sessions of a user were ended.
     EndSessions "end_sessions";
+    /// Somebody made an API token.
+    CreateToken "create_token";
+    /// One API token of a user was ended.
+    EndToken "end_token";
+    /// All API tokens of a user were ended.
+    EndTokens "end_tokens";
     /// Every session of everybody was ended.
     EndEverything "end_everything";
     /// Somebody changed the own password, or tried to.
@@ -128,7 +134,7 @@ pub struct Actor {
 /// What an action is done to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// `user`, `group`, `permission` or `session`.
+    /// `user`, `group`, `permission`, `session` or `token`.
     pub kind: String,
     /// Its identifier, or its name when it has no other; empty when there is none.
     pub id: String,
@@ -165,6 +171,12 @@ impl Target {
     #[must_use]
     pub fn session(id: SessionId) -> Self {
         Self { kind: "session".to_owned(), id: id.to_string(), name: String::new() }
+    }
+
+    /// An API token.
+    #[must_use]
+    pub fn token(id: SessionId, name: &str) -> Self {
+        Self { kind: "token".to_owned(), id: id.to_string(), name: name.to_owned() }
     }
 }
 

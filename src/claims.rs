@@ -97,7 +97,8 @@ id!(
     UserId
 );
 id!(
-    /// A session: one log-in or one anonymous visit, the same across every re-issue of its token.
+    /// A session: one log-in or one anonymous visit, the same across every re-issue of its token. API tokens have
+    /// theirs from the same space: both are random, and what ends one ends the other in the same way.
     SessionId
 );
 id!(

@@ -111,6 +111,17 @@ pub enum Error {
         /// Bytes that it may take.
         allowed: usize,
     },
+    /// The API token would be longer than any that is looked at.
+    #[error("the API token would take {used} of {allowed} bytes")]
+    TokenTooLarge {
+        /// Bytes that it would take.
+        used: usize,
+        /// Bytes that it may take.
+        allowed: usize,
+    },
+    /// The user has as many API tokens as there may be.
+    #[error("too many API tokens")]
+    TooManyTokens,
     /// Members of the request that cannot be accepted.
     #[error("invalid: {}", .0.iter().map(|f| f.code).collect::<Vec<_>>().join(", "))]
     Invalid(Vec<Fault>),

@@ -2,7 +2,8 @@
 //!
 //! Owns the writing; `import/signet.rs` owns the format and reads it back. The first line names the version, the time
 //! and the epoch; then come permissions, groups and users, each kind in the order of its names; the last line
-//! counts and sums them up, so that a file that was cut is noticed. Sessions are not in it: a restore ends them.
+//! counts and sums them up, so that a file that was cut is noticed. Sessions and API tokens are not in it: a restore
+//! ends them.
 
 use std::io::Write;
 

@@ -34,10 +34,12 @@ pub enum Kind {
     Verification,
     /// A device that somebody has logged in from.
     Device,
+    /// An API token.
+    Api,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Session, Self::Cookie, Self::Reset, Self::Verification, Self::Device];
+    const ALL: [Self; 6] = [Self::Session, Self::Cookie, Self::Reset, Self::Verification, Self::Device, Self::Api];
 
     const fn typ(self) -> &'static str {
         match self {
@@ -46,6 +48,7 @@ impl Kind {
             Self::Reset => "reset+jwt",
             Self::Verification => "verify+jwt",
             Self::Device => "device+jwt",
+            Self::Api => "api+jwt",
         }
     }
 }

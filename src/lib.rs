@@ -10,7 +10,7 @@
 //! | 7 | [`api`] | HTTP: operations, guards, cookies, problems, the document |
 //! | 6 | [`export`], [`import`] | everything out; accounts in, from a backup or from Django |
 //! | 5 | [`administration`], [`operator`] | what staff does; what the operator does on the command line |
-//! | 4 | [`recovery`], [`account`], [`session`] | a password or an address proven by mail; a user's own account; the life of a session |
+//! | 4 | [`recovery`], [`account`], [`api_token`], [`session`] | a password or an address proven by mail; a user's own account; tokens for machines; the life of a session |
 //! | 4 | [`challenge`], [`offline`] | what is asked by mail; without a server |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
 //! | 2 | [`mail`] | where mails go |
@@ -22,11 +22,13 @@
 //! No store is asked on the way, but to renew rights that were changed.
 //!
 //! A program of its own mounts [`api::routes`] beside its routes, behind [`api::front::Front`], and protects its
-//! operations with the guards of [`api::caller`]; `examples/polls.rs` shows it.
+//! operations with the guards of [`api::caller`], and of [`api::bearer`] where machines may come too;
+//! `examples/polls.rs` shows it.
 
 pub mod account;
 pub mod administration;
 pub mod api;
+pub mod api_token;
 pub mod app;
 pub mod audit;
 pub mod challenge;

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::claims::{Claims, GroupId};
+use crate::claims::{Claims, GroupId, SessionId, UserId};
 use crate::error::Fault;
 
 /// A permission's name: `app_label.codename`, matched exactly, without wildcards.
@@ -97,6 +97,32 @@ pub fn group_name(text: &str) -> Result<String, Fault> {
             "a group's name has 1 to 150 characters, without commas, line breaks and other control characters",
         ))
     }
+}
+
+/// Whoever has rights: a session, or an API token of somebody's, which has some of theirs.
+///
+/// What an operation that takes both is given. A session has all that its user has. An API token has of its owner's
+/// permissions those that are in its scope, and nothing else: it is never staff, and in no group for whoever asks by
+/// group, as neither is in any scope.
+pub trait Holder: Send + Sync {
+    /// The user, or the owner of the API token; `None` for nobody.
+    fn user(&self) -> Option<UserId>;
+    /// The user's name; `None` for nobody.
+    fn username(&self) -> Option<&str>;
+    /// The session; `None` for nobody and for an API token.
+    fn session(&self) -> Option<SessionId>;
+    /// Names of the groups whose membership counts.
+    fn groups(&self) -> &[String];
+    /// Whether administration is open.
+    fn is_staff(&self) -> bool;
+    /// Whether every permission there is is held, so that [`Holder::granted`] does not name all.
+    fn has_every_permission(&self) -> bool;
+    /// Whether the permission is held (Django's `has_perm`); false for nobody.
+    fn has_permission(&self, permission: &str) -> bool;
+    /// Whether any permission of the application is held (Django's `has_module_perms`); false for nobody.
+    fn has_module_permissions(&self, label: &str) -> bool;
+    /// The permissions that are held, sorted. Not what a superuser's session has besides.
+    fn granted(&self) -> BTreeSet<&str>;
 }
 
 /// What each group grants, by the group's name as tokens carry it.

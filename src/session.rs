@@ -7,14 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 
 use crate::app::{App, unavailable};
 use crate::audit::{Action, Client, Event};
-use crate::claims::{Claims, Data, Expiry, UserId};
+use crate::claims::{Claims, Data, Expiry, SessionId, UserId};
 use crate::error::{Error, TokenFault};
 use crate::revocation::Standing;
-use crate::rights::GroupTable;
+use crate::rights::{GroupTable, Holder};
 use crate::store::{Member, Slice, Witness};
 use crate::token::{Successor, Verified};
 use crate::user::User;
@@ -177,23 +176,61 @@ impl Session {
     }
 }
 
+impl Holder for Session {
+    fn user(&self) -> Option<UserId> {
+        Self::user(self)
+    }
+
+    fn username(&self) -> Option<&str> {
+        self.claims().and_then(|claims| claims.preferred_username.as_deref())
+    }
+
+    fn session(&self) -> Option<SessionId> {
+        self.claims().map(|claims| claims.sid)
+    }
+
+    fn groups(&self) -> &[String] {
+        self.claims().map_or(&[], |claims| &claims.groups)
+    }
+
+    fn is_staff(&self) -> bool {
+        self.claims().is_some_and(|claims| claims.is_staff)
+    }
+
+    fn has_every_permission(&self) -> bool {
+        self.claims().is_some_and(|claims| claims.is_superuser)
+    }
+
+    fn has_permission(&self, permission: &str) -> bool {
+        Self::has_permission(self, permission)
+    }
+
+    fn has_module_permissions(&self, label: &str) -> bool {
+        Self::has_module_permissions(self, label)
+    }
+
+    fn granted(&self) -> BTreeSet<&str> {
+        Self::granted(self)
+    }
+}
+
 /// How many issues are followed from the one that a client sent to the one in force.
 const SUCCESSORS_MAX: usize = 8;
 
 const DEAD: Error = Error::NotAuthenticated(TokenFault::Revoked);
 
-/// The names of all permissions of the session's user, sorted (Django's `get_all_permissions`): from the claims; for
-/// a superuser, the catalogue.
+/// The names of all permissions of the holder, sorted (Django's `get_all_permissions`): from the claims; for a
+/// superuser's session, the catalogue.
 ///
 /// # Errors
 /// `Unavailable` when the store failed.
-pub async fn permissions(app: &App, session: &Session) -> Result<Vec<String>, Error> {
-    if session.claims().is_some_and(|claims| claims.is_superuser) {
+pub async fn permissions(app: &App, holder: &dyn Holder) -> Result<Vec<String>, Error> {
+    if holder.has_every_permission() {
         let all = Slice { limit: usize::MAX, ..Slice::default() };
         let catalogue = app.store().permissions(all).await.map_err(unavailable)?.items;
         return Ok(catalogue.into_iter().map(|entry| entry.name.to_string()).collect());
     }
-    Ok(session.granted().into_iter().map(str::to_owned).collect())
+    Ok(holder.granted().into_iter().map(str::to_owned).collect())
 }
 
 /// The session of a token, or the empty one when there is no token.
@@ -231,7 +268,8 @@ pub async fn authenticate(app: &App, token: Option<&str>) -> Result<Session, Err
     match app.revocations().judge(current) {
         Standing::Dead => Err(DEAD),
         Standing::Stale => {
-            let claims = refreshed(app, current.clone(), now).await?;
+            let mut claims = refreshed(app, current.clone()).await?;
+            claims.reissue(now, app.life());
             succeed(app, &session, claims)
         }
         Standing::Live if current.past_half(now) => {
@@ -243,8 +281,11 @@ pub async fn authenticate(app: &App, token: Option<&str>) -> Result<Session, Err
     }
 }
 
-/// The claims with the user's present rights, as the next issue.
-async fn refreshed(app: &App, mut claims: Claims, now: DateTime<Utc>) -> Result<Claims, Error> {
+/// The claims with the user's present rights.
+///
+/// # Errors
+/// `NotAuthenticated` when the user is gone, disabled or of another generation; `Unavailable` when the store failed.
+pub(crate) async fn refreshed(app: &App, mut claims: Claims) -> Result<Claims, Error> {
     let gone = || Error::NotAuthenticated(TokenFault::UserGone);
     let id = claims.sub.ok_or_else(gone)?;
     let Member { user, groups } = app.store().member(id).await.map_err(unavailable)?.ok_or_else(gone)?;
@@ -252,7 +293,6 @@ async fn refreshed(app: &App, mut claims: Claims, now: DateTime<Utc>) -> Result<
         return Err(gone());
     }
     identify(&mut claims, &user, groups);
-    claims.reissue(now, app.life());
     Ok(claims)
 }
 

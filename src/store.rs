@@ -50,6 +50,9 @@ pub enum StoreError {
     /// The challenge is not the newest one of its kind, was answered, or what it stood for has changed.
     #[error("the challenge is over")]
     Spent,
+    /// The user has as many API tokens as the write allows.
+    #[error("too many API tokens")]
+    Full,
     /// A record that the call needs cannot be read. Others are not affected.
     #[error("{0}")]
     Damaged(String),
@@ -104,6 +107,25 @@ pub struct OpenSession {
     pub agent: String,
 }
 
+/// An API token that somebody has made. Its text is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// The API token, in the space of sessions: a [`Revocation::Session`] ends it.
+    pub id: SessionId,
+    /// Whose it is.
+    pub owner: UserId,
+    /// What its owner calls it; 1 to 150 characters.
+    pub name: String,
+    /// The permissions that it is limited to.
+    pub scope: BTreeSet<Permission>,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+    /// When it ends.
+    pub ends: DateTime<Utc>,
+    /// The epoch that it belongs to.
+    pub epoch: u64,
+}
+
 /// What a user was asked by mail, as it is kept: enough to know the answer, not enough to give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Challenge {
@@ -118,14 +140,15 @@ pub struct Challenge {
 /// A durable record that something ended, kept until `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
-    /// Every token of a session is dead.
+    /// Every token of a session is dead; or the API token of this id is.
     Session {
-        /// The session.
+        /// The session, or the API token.
         id: SessionId,
         /// No token of it can be valid from this instant on.
         until: DateTime<Utc>,
     },
-    /// Every token of the user with an older generation is dead, and with an older rights version is stale.
+    /// Every token of the user with an older generation is dead, and with an older rights version is stale; API tokens
+    /// as well as sessions.
     User {
         /// The user.
         id: UserId,
@@ -172,8 +195,8 @@ pub enum Write {
     /// Another state of a user. `Changed` when the version differs, or when a group or permission that is new
     /// to the user is gone; `Taken` when the new name's key is in use.
     /// The time of the latest log-in stays as it is, and so does the password when the generation does: a change of
-    /// password is a new generation, and a hash that was made anew meanwhile is not lost. Drops the challenges whose
-    /// ground is gone: both by another address or a disabled account, the reset also by another password.
+    /// password is a new generation, and a hash that was made anew meanwhile is not lost. A new generation drops the
+    /// user's API tokens. Drops the challenges whose ground is gone: both by another address or a disabled account, the reset also by another password.
     ChangeUser {
         /// The new state.
         user: Box<User>,
@@ -191,7 +214,7 @@ pub enum Write {
         /// The encoded hash to be stored in its place.
         now: String,
     },
-    /// No such user any more, nor the user's open sessions and challenges.
+    /// No such user any more, nor the user's open sessions, API tokens and challenges.
     DeleteUser {
         /// The user.
         id: UserId,
@@ -219,6 +242,29 @@ pub enum Write {
         user: UserId,
         /// The one that stays.
         keep: Option<SessionId>,
+    },
+    /// A new API token. `Changed` unless the owner is active; `Full` when the owner has `most` already that have not
+    /// ended when this one is made.
+    KeepToken {
+        /// The API token.
+        token: ApiToken,
+        /// How many its owner may have.
+        most: usize,
+    },
+    /// No such API token any more. Does nothing when there was none.
+    DropToken {
+        /// Whose it is.
+        owner: UserId,
+        /// The API token.
+        id: SessionId,
+    },
+    /// No API token of the user's any more. `Changed` when there is one beside those that are named: all of them are
+    /// ended in the same commit.
+    DropTokens {
+        /// Whose they are.
+        owner: UserId,
+        /// All that are known.
+        ids: BTreeSet<SessionId>,
     },
     /// The newest challenge of its kind; the one before is dropped. `Changed` unless the user is active and at the
     /// challenge's address. The version of the user stays as it is: anybody can have a reset asked for.
@@ -277,7 +323,7 @@ pub enum Write {
     Revoke(Revocation),
     /// Counters of attempts. Of two ends of one the later one is kept, so that many nodes may count together.
     Count(Vec<Tally>),
-    /// Drops revocations, open sessions and counters that ended before the instant: the oldest ones first, and not all at
+    /// Drops revocations, open sessions, API tokens and counters that ended before the instant: the oldest ones first, and not all at
     /// once when there are many.
     Forget(DateTime<Utc>),
     /// An event of the audit log.
@@ -419,11 +465,13 @@ pub trait Store: Send + Sync + 'static {
     fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>>;
     /// A user's open sessions, the newest first.
     fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>>;
+    /// A user's API tokens, the newest first.
+    fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>>;
     /// Events of the audit log, the newest first. [`Slice::search`] is not looked at.
     fn events(&self, filter: Filter, slice: Slice) -> Reply<'_, Page<Event>>;
     /// What every node holds in memory.
     fn state(&self) -> Reply<'_, State>;
-    /// Raises the longest life of a session that any node was ever configured with to `seconds` at least,
+    /// Raises the longest life of a token that any node was ever configured with to `seconds` at least,
     /// and gives the result: revocations of users are kept for so long.
     fn longest_life(&self, seconds: u32) -> Reply<'_, u32>;
     /// Counts the times that the store was opened: when it has changed, [`Store::state`] has to be read again.

@@ -17,8 +17,10 @@ use crate::claims::{Claims, DeviceId, LIFE_MAX, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{Keyring, Kind};
 
+mod api;
 mod challenge;
 
+pub use api::VerifiedApi;
 pub use challenge::{CHALLENGE_LIFE, ChallengeClaims};
 
 /// Longest token that is looked at. No cookie that is issued is longer.
@@ -75,6 +77,7 @@ pub struct Tokens {
     audience: String,
     keyring: ArcSwap<Keyring>,
     verified: Cache<Box<str>, Arc<Verified>, BySize>,
+    verified_api: Cache<Box<str>, Arc<VerifiedApi>, BySize>,
 }
 
 /// Memory that one JSON value takes, roughly, beside its text.
@@ -133,6 +136,7 @@ impl Tokens {
             audience: audience.to_owned(),
             keyring: ArcSwap::from_pointee(keyring),
             verified: Cache::with_weighter(1024, CACHE_BYTES, BySize),
+            verified_api: Cache::with_weighter(256, api::CACHE_BYTES, BySize),
         }
     }
 
@@ -158,6 +162,7 @@ impl Tokens {
     pub fn replace_keyring(&self, keyring: Keyring) {
         self.keyring.store(Arc::new(keyring));
         self.verified.clear();
+        self.verified_api.clear();
     }
 
     /// The text of a session's token.

@@ -32,7 +32,7 @@ pub struct Actor {
 /// What something was done to.
 #[derive(Debug, Clone, Object)]
 pub struct Target {
-    /// `user`, `group`, `permission` or `session`.
+    /// `user`, `group`, `permission`, `session` or `token`.
     kind: String,
     /// Its identifier; empty when it has none, such as a name that nobody has.
     id: String,

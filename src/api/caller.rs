@@ -22,7 +22,7 @@ use crate::session::{self, Session};
 pub const SCHEME: &str = "sessionCookie";
 
 /// The visit of a request.
-fn visit(request: &Request) -> Result<&Visit, Error> {
+pub(crate) fn visit(request: &Request) -> Result<&Visit, Error> {
     let outside = "a guard was used outside of Signet's front; put the program's routes behind `Front`";
     request.extensions().get().ok_or_else(|| Error::Internal(outside.to_owned()))
 }
@@ -90,7 +90,7 @@ macro_rules! guard {
     };
 }
 
-fn register_scheme(registry: &mut Registry) {
+pub(crate) fn register_scheme(registry: &mut Registry) {
     let scheme = MetaSecurityScheme {
         ty: "apiKey",
         description: Some(

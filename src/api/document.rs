@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::problem::{Code, MEDIA_TYPE, Problem};
 use crate::api::{GROUPS, operations, verify};
+use crate::api_token::LIFE_MIN;
 use crate::claims::LIFE_MAX;
 
 const DESCRIPTION: &str = "Django's sessions and authorization as one stateless API. A session is a signed token in a \
@@ -154,6 +155,7 @@ fn parameters(operation: &mut Map<String, Value>) -> Vec<(String, String)> {
             (_, "name") => json!("language"),
             (_, "key") => json!("theme"),
             (_, "sid") => json!("0d4JZ1mKSzWcQ3hUj6nE9w"),
+            ("Tokens", "id") => json!("Zk3vT9wQxUmYc0aRb7dLpg"),
             ("Groups", "id") => json!("Vw3mEr9xQ0uYt2aZbC4dfg"),
             (_, "id") => json!("q3bXcK0aTn2vSgYkPzq1bA"),
             (_, "code") => json!("not_authenticated"),
@@ -245,6 +247,10 @@ fn narrow(schema: &mut Value) {
             ("PermissionQuestion", _) => {}
             ("NewPermission", "name") => member["pattern"] = json!(PERMISSION),
             (_, "permissions" | "user_permissions") => member["items"]["pattern"] = json!(PERMISSION),
+            (_, "expires_in") => {
+                member["minimum"] = json!(LIFE_MIN);
+                member["maximum"] = json!(LIFE_MAX);
+            }
             (_, "max_age") => {
                 member["minimum"] = json!(1);
                 member["maximum"] = json!(LIFE_MAX);

@@ -125,8 +125,8 @@ fn respoken(response: Response) -> Response {
 /// Only a success gives out a session's cookie, and only when the session was not ended meanwhile: an answer in
 /// flight must never take the place of a newer log-in or bring back what was ended.
 fn cookies(app: &App, outcome: Outcome, status: StatusCode) -> Result<Option<Vec<HeaderValue>>, Error> {
-    let Outcome { session, clear, cookies: others, .. } = outcome;
-    let touched = session.is_some() || clear;
+    let Outcome { session, clear, is_private, cookies: others, .. } = outcome;
+    let touched = session.is_some() || clear || is_private;
     if !status.is_success() {
         return Ok(touched.then(Vec::new));
     }

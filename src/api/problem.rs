@@ -94,6 +94,8 @@ codes! {
         "Read it again and repeat the change.";
     LastSuperuser "last_superuser" CONFLICT "No active superuser would be left"
         "Make another superuser first.";
+    TooManyTokens "too_many_tokens" CONFLICT "There are as many API tokens as one user may have"
+        "End one that is not needed any more, with DELETE /v1/tokens/{id}.";
     PreconditionFailed "precondition_failed" PRECONDITION_FAILED "If-Match names another state than the present one"
         "Read it again, and repeat the change with the new ETag.";
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
@@ -106,6 +108,8 @@ codes! {
         "Mend the members that errors lists.";
     RightsTooLarge "rights_too_large" UNPROCESSABLE_ENTITY "The rights would not fit into the user's cookie"
         "Grant many permissions through a group: a group costs only its name.";
+    TokenTooLarge "token_too_large" UNPROCESSABLE_ENTITY "The API token would be too long"
+        "Name fewer permissions.";
     TooManyRequests "too_many_requests" TOO_MANY_REQUESTS "Too many requests"
         "Wait for as long as Retry-After says.";
     HeadersTooLarge "headers_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "The header is too large"
@@ -168,9 +172,9 @@ pub struct Problem {
     request_id: String,
     /// The members of the request that cannot be accepted.
     errors: Option<Vec<ProblemError>>,
-    /// Bytes that the `Set-Cookie` line would take.
+    /// Bytes that the `Set-Cookie` line, or the API token, would take.
     bytes_used: Option<u64>,
-    /// Bytes that the `Set-Cookie` line may take.
+    /// Bytes that it may take.
     bytes_allowed: Option<u64>,
     /// The methods of the resource, for the `Allow` field.
     #[oai(skip)]
@@ -301,6 +305,8 @@ impl From<Error> for Problem {
             Error::LastSuperuser => Self::new(Code::LastSuperuser),
             Error::CookieTooLarge { used, allowed } => Self::new(Code::CookieTooLarge).with_bytes(*used, *allowed),
             Error::RightsTooLarge { used, allowed } => Self::new(Code::RightsTooLarge).with_bytes(*used, *allowed),
+            Error::TokenTooLarge { used, allowed } => Self::new(Code::TokenTooLarge).with_bytes(*used, *allowed),
+            Error::TooManyTokens => Self::new(Code::TooManyTokens),
             Error::Invalid(faults) => Self::invalid(faults.clone()),
             Error::Throttled { retry_after } => Self::new(Code::TooManyRequests).with_retry_after(*retry_after),
             Error::Busy | Error::Unavailable(_) => Self::new(Code::Unavailable),

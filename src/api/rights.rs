@@ -8,6 +8,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use crate::api::Group;
+use crate::api::bearer::OrToken;
 use crate::api::body::Body;
 use crate::api::caller::{Caller, LoginRequired};
 use crate::api::problem::Problem;
@@ -71,11 +72,11 @@ impl RightsApi {
     /// Check permissions
     ///
     /// Answered from the session's claims, without the store; nobody has none. A superuser has all of them, also
-    /// those that do not exist.
+    /// those that do not exist. An API token has those that are in its scope and that its owner has.
     #[oai(path = "/v1/permissions/check", method = "post", operation_id = "check_permissions")]
     async fn check_permissions(
         &self,
-        caller: Caller,
+        caller: OrToken<Caller>,
         Body(question): Body<PermissionQuestion>,
     ) -> Json<PermissionAnswer> {
         let has = |name: String| {
@@ -94,14 +95,15 @@ impl RightsApi {
 
     /// List my permissions
     ///
-    /// What is granted directly and through groups; for a superuser, the whole catalogue.
+    /// What is granted directly and through groups; for a superuser, the whole catalogue; for an API token, what it
+    /// has of its scope.
     #[oai(path = "/v1/me/permissions", method = "get", operation_id = "list_my_permissions")]
     async fn list_my_permissions(
         &self,
         visit: Data<&Visit>,
-        caller: LoginRequired,
+        caller: OrToken<LoginRequired>,
     ) -> Result<Json<PermissionNames>, Problem> {
-        let items = session::permissions(visit.app(), &caller).await?;
+        let items = session::permissions(visit.app(), &*caller).await?;
         Ok(Json(PermissionNames { items, next: None }))
     }
 }

@@ -59,7 +59,8 @@ impl SessionsApi {
 
     /// Log out everywhere
     ///
-    /// All sessions of the account end; with `keep=current` the one that asks goes on with a new cookie.
+    /// All sessions and API tokens of the account end; with `keep=current` the session that asks goes on with a new
+    /// cookie.
     #[oai(path = "/v1/sessions", method = "delete", operation_id = "delete_sessions")]
     async fn delete_sessions(
         &self,

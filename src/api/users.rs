@@ -355,7 +355,7 @@ impl UsersApi {
 
     /// Log everybody out
     ///
-    /// Ends every session of everybody, the own one included. Only a superuser may.
+    /// Ends every session and API token of everybody, the own ones included. Only a superuser may.
     #[oai(path = "/v1/epoch", method = "post", operation_id = "advance_epoch")]
     async fn advance_epoch(
         &self,

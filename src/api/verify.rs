@@ -13,11 +13,12 @@ use poem_openapi::param::Query;
 use poem_openapi::{ApiResponse, OpenApi};
 
 use crate::api::Group;
-use crate::api::caller::SentToken;
+use crate::api::bearer::{Demanding as _, EitherLookedAt};
+use crate::api::caller::LoginRequired;
 use crate::api::problem::{Code, Problem};
 use crate::api::visit::{Settings, Visit};
 use crate::error::Error;
-use crate::session::Session;
+use crate::rights::Holder;
 
 /// Where the question is asked.
 pub(crate) const PATH: &str = "/v1/verify";
@@ -37,20 +38,20 @@ pub enum Verified {
     /// It may pass; this is who it is. Anything but letters, digits and `@ . + - _ ~ :` is percent-encoded.
     #[oai(status = 204)]
     Pass(
-        /// The user's name; empty for nobody.
+        /// The user's name, or that of an API token's owner; empty for nobody.
         #[oai(header = "X-Auth-User")]
         String,
         /// The user; empty for nobody.
         #[oai(header = "X-Auth-User-Id")]
         String,
-        /// Names of the groups, separated by commas.
+        /// Names of the groups, separated by commas; empty for an API token, which is in none.
         #[oai(header = "X-Auth-Groups")]
         String,
         /// Permissions, separated by commas: all of them; those that were asked for when all would take more than
         /// 2,048 bytes, or for a superuser, who has every permission there is.
         #[oai(header = "X-Auth-Permissions")]
         String,
-        /// The session; empty when there is none.
+        /// The session; empty when there is none, as for an API token.
         #[oai(header = "X-Auth-Session")]
         String,
     ),
@@ -73,13 +74,14 @@ impl VerifyApi {
     /// For reverse proxies. Every condition that is given has to hold; without one, somebody has to be logged in. The
     /// cross-site rule is judged for the original request, whose method stands in `X-Forwarded-Method` or
     /// `X-Original-Method`; without either it counts as unsafe. A session that is due for renewal gets its cookie with
-    /// this answer.
+    /// this answer. Without a cookie of ours an API token is looked at: it passes where its permissions do, and never
+    /// as staff or as a member of a group.
     #[oai(path = "/v1/verify", method = "get", operation_id = "verify_request")]
     #[expect(clippy::too_many_arguments, reason = "each parameter of the query is one")]
     async fn verify_request(
         &self,
         visit: Data<&Visit>,
-        _sent: SentToken,
+        _looked_at: EitherLookedAt,
         request: &Request,
         /// Permissions that are needed, all of them; separated by commas.
         permission: Query<Option<String>>,
@@ -104,7 +106,7 @@ impl VerifyApi {
             staff: staff.as_deref().map(flag).transpose()?.unwrap_or_default(),
         };
         let redirect = redirect.as_deref().map(flag).transpose()?.unwrap_or_default();
-        let admitted = visit.admit(request, |session| session.id().map(drop)).await;
+        let admitted = visit.admit_holder(request, LoginRequired::demand).await;
         match admitted {
             Err(Error::NotAuthenticated(_)) if redirect && is_page_load(&method, request.headers()) => {
                 let way = log_in_page(visit.settings(), request.headers());
@@ -112,9 +114,9 @@ impl VerifyApi {
             }
             Err(error) => Err(error.into()),
             Ok(()) => {
-                let session = visit.session().ok_or_else(|| Problem::new(Code::NotAuthenticated))?;
-                asked.judge(session)?;
-                Ok(asked.pass(session))
+                let holder = visit.holder().ok_or_else(|| Problem::new(Code::NotAuthenticated))?;
+                asked.judge(holder)?;
+                Ok(asked.pass(holder))
             }
         }
     }
@@ -129,41 +131,38 @@ struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
-    fn judge(&self, session: &Session) -> Result<(), Error> {
-        let Some(claims) = session.claims() else { return Ok(()) };
-        let lacking = self.permissions.iter().find(|name| !session.has_permission(name));
-        let outside = self.groups.iter().find(|name| !claims.groups.iter().any(|group| group == **name));
-        let any = self.any.as_ref().is_none_or(|names| names.iter().any(|name| session.has_permission(name)));
+    fn judge(&self, holder: &dyn Holder) -> Result<(), Error> {
+        let lacking = self.permissions.iter().find(|name| !holder.has_permission(name));
+        let outside = self.groups.iter().find(|name| !holder.groups().iter().any(|group| group == **name));
+        let any = self.any.as_ref().is_none_or(|names| names.iter().any(|name| holder.has_permission(name)));
         match (lacking, outside) {
             (Some(_), _) => Err(Error::Forbidden("a permission that is lacking".to_owned())),
             (_, Some(_)) => Err(Error::Forbidden("membership of a group".to_owned())),
             _ if !any => Err(Error::Forbidden("one of several permissions".to_owned())),
-            _ if self.staff && !claims.is_staff => Err(Error::Forbidden("the staff flag".to_owned())),
+            _ if self.staff && !holder.is_staff() => Err(Error::Forbidden("the staff flag".to_owned())),
             _ => Ok(()),
         }
     }
 
-    fn pass(&self, session: &Session) -> Verified {
-        let claims = session.claims();
+    fn pass(&self, holder: &dyn Holder) -> Verified {
         let text = |text: Option<String>| text.unwrap_or_default();
-        let groups = claims.map(|claims| joined(claims.groups.iter().map(String::as_str)));
         Verified::Pass(
-            text(claims.and_then(|claims| claims.preferred_username.as_deref()).map(safe)),
-            text(session.user().map(|id| id.to_string())),
-            text(groups),
-            self.permissions(session),
-            text(claims.map(|claims| claims.sid.to_string())),
+            text(holder.username().map(safe)),
+            text(holder.user().map(|id| id.to_string())),
+            joined(holder.groups().iter().map(String::as_str)),
+            self.permissions(holder),
+            text(holder.session().map(|id| id.to_string())),
         )
     }
 
-    fn permissions(&self, session: &Session) -> String {
-        let all = session.granted();
+    fn permissions(&self, holder: &dyn Holder) -> String {
+        let all = holder.granted();
         let length: usize = all.iter().map(|name| name.len() + 1).sum();
-        if length <= PERMISSIONS_MAX && session.claims().is_some_and(|claims| !claims.is_superuser) {
+        if length <= PERMISSIONS_MAX && !holder.has_every_permission() {
             return joined(all.into_iter());
         }
         let asked = self.permissions.iter().chain(self.any.iter().flatten()).copied();
-        joined(asked.filter(|name| session.has_permission(name)))
+        joined(asked.filter(|name| holder.has_permission(name)))
     }
 }
 

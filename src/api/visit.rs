@@ -8,15 +8,20 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use poem::Request;
 use poem::http::HeaderValue;
 
-use crate::api::cookie;
 use crate::api::origin::Origins;
 use crate::api::proxies::Proxies;
+use crate::api::{authorization, cookie};
+use crate::api_token::{self, Bearer};
 use crate::app::App;
-use crate::error::Error;
+use crate::error::{Error, TokenFault};
+use crate::rights::Holder;
 use crate::session::{self, Session};
 
 /// What a guard asks of a session.
 pub(crate) type Demand = fn(&Session) -> Result<(), Error>;
+
+/// What a guard asks of whoever holds rights.
+pub(crate) type HolderDemand = fn(&dyn Holder) -> Result<(), Error>;
 
 /// What a deployment sets for requests.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +47,9 @@ struct Record {
     found: OnceLock<Session>,
     /// The same, when it was others when the body had arrived.
     found_again: OnceLock<Session>,
+    /// The API token that the request came with, when an operation takes one; and the same when the body had arrived.
+    bearer: OnceLock<Bearer>,
+    bearer_again: OnceLock<Bearer>,
     outcome: Mutex<Outcome>,
 }
 
@@ -52,16 +60,22 @@ pub(crate) struct Outcome {
     pub(crate) session: Option<Session>,
     /// The session's cookie has to go.
     pub(crate) clear: bool,
+    /// An API token was looked at: the answer is for its holder alone.
+    pub(crate) is_private: bool,
     /// Other cookies to set.
     pub(crate) cookies: Vec<HeaderValue>,
     /// What was asked of the session while a body was still to come.
     demands: Vec<Demand>,
+    /// What was asked of a session or an API token meanwhile.
+    holder_demands: Vec<HolderDemand>,
 }
 
 impl Visit {
     pub(crate) fn new(app: App, settings: Arc<Settings>) -> Self {
         let (found, found_again) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Record { app, settings, found, found_again, outcome: Mutex::default() }))
+        let (bearer, bearer_again) = (OnceLock::new(), OnceLock::new());
+        let outcome = Mutex::default();
+        Self(Arc::new(Record { app, settings, found, found_again, bearer, bearer_again, outcome }))
     }
 
     /// Signet.
@@ -123,12 +137,61 @@ impl Visit {
         self.session().map_or(Ok(()), demand)
     }
 
+    /// Whoever was found by [`Visit::admit_holder`].
+    pub(crate) fn holder(&self) -> Option<&(dyn Holder + 'static)> {
+        let bearer = self.0.bearer_again.get().or_else(|| self.0.bearer.get());
+        bearer.map(|bearer| bearer as _).or_else(|| self.session().map(|session| session as _))
+    }
+
+    /// Finds the session of the request's cookie or, without a cookie of ours, its API token, and asks something of it.
+    ///
+    /// # Errors
+    /// As [`Visit::admit`] and [`api_token::authenticate`], and what the demand refuses.
+    pub(crate) async fn admit_holder(&self, request: &Request, demand: HolderDemand) -> Result<(), Error> {
+        match self.bearer(request).await? {
+            // Whoever came first has found the same.
+            Some(bearer) => {
+                self.with(|outcome| outcome.is_private = true);
+                drop(self.0.bearer.set(bearer));
+            }
+            None => self.admit(request, |_| Ok(())).await?,
+        }
+        if !request.method().is_safe() {
+            self.with(|outcome| outcome.holder_demands.push(demand));
+        }
+        self.holder().map_or(Ok(()), demand)
+    }
+
+    /// The API token of a request without a cookie of ours, as it is now. The cookie comes first, dead or alive: what a
+    /// browser attaches by itself is judged by the rules for it, whatever else a page adds.
+    async fn bearer(&self, request: &Request) -> Result<Option<Bearer>, Error> {
+        if cookie::find(request.headers(), cookie::SESSION)?.is_some() {
+            return Ok(None);
+        }
+        match authorization::bearer(request.headers()) {
+            Some(text) => api_token::authenticate(&self.0.app, text).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Looks again when the body has arrived: it may have taken its time, and what was ended or taken away meanwhile
     /// must not act.
     ///
     /// # Errors
     /// As [`session::authenticate`], and what the guards' demands refuse now.
     pub(crate) async fn look_again(&self, request: &Request) -> Result<(), Error> {
+        if let Some(before) = self.0.bearer.get() {
+            let now = self.bearer(request).await?.ok_or(Error::NotAuthenticated(TokenFault::Anonymous))?;
+            if !now.agrees_with(before) {
+                drop(self.0.bearer_again.set(now));
+            }
+        }
+        self.look_again_at_session(request).await?;
+        let holder_demands = self.with(|outcome| outcome.holder_demands.clone());
+        self.holder().map_or(Ok(()), |holder| holder_demands.iter().try_for_each(|demand| demand(holder)))
+    }
+
+    async fn look_again_at_session(&self, request: &Request) -> Result<(), Error> {
         let Some(before) = self.session() else { return Ok(()) };
         let now = self.authenticate(request).await?;
         if now.agrees_with(before) {

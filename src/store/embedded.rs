@@ -21,7 +21,8 @@ use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
-    Challenge, Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, UserQuery, Write,
+    ApiToken, Challenge, Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, UserQuery,
+    Write,
 };
 use crate::user::User;
 
@@ -350,6 +351,14 @@ impl Store for Embedded {
             let mut sessions: Vec<OpenSession> = draft.all(&Key::sessions(user))?;
             sessions.sort_by_key(|s| std::cmp::Reverse((s.created, s.id)));
             Ok(sessions)
+        })
+    }
+
+    fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>> {
+        self.read(move |draft| {
+            let mut tokens: Vec<ApiToken> = draft.all(&Key::tokens(owner))?;
+            tokens.sort_by_key(|token| std::cmp::Reverse((token.created, token.id)));
+            Ok(tokens)
         })
     }
 

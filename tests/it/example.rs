@@ -22,11 +22,16 @@ struct Caller {
     http: reqwest::Client,
     base: String,
     cookie: String,
+    /// The `Authorization` field.
+    authorization: String,
 }
 
 impl Caller {
     async fn call(&mut self, method: Method, path: &str, body: Value) -> (StatusCode, String) {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).header("cookie", &self.cookie);
+        if !self.authorization.is_empty() {
+            request = request.header("authorization", &self.authorization);
+        }
         if !body.is_null() {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -53,7 +58,8 @@ async fn the_polls_are_guarded_by_log_in_permission_and_staff() {
     let _running = Running(child);
     let password = lines.next().unwrap().rsplit(' ').next().unwrap().to_owned();
     let base = lines.next().unwrap().strip_prefix("listening on ").unwrap().to_owned();
-    let caller = || Caller { http: reqwest::Client::new(), base: base.clone(), cookie: String::new() };
+    let http = reqwest::Client::new;
+    let caller = || Caller { http: http(), base: base.clone(), cookie: String::new(), authorization: String::new() };
 
     let mut admin = caller();
     let credentials = json!({ "username": "admin", "password": password });
@@ -80,7 +86,17 @@ async fn the_polls_are_guarded_by_log_in_permission_and_staff() {
     let user = format!("/v1/users/{id}");
     admin.call(Method::PATCH, &user, json!({ "user_permissions": ["polls.vote"] })).await;
     assert_eq!(voter.call(Method::POST, "/polls/vote", Value::Null).await, (StatusCode::OK, "1".to_owned()));
+
+    // And so may a machine of alice's, on what is open to machines.
+    let wish = json!({ "name": "ballot box", "permissions": ["polls.vote"] });
+    let (status, body) = voter.call(Method::POST, "/v1/tokens", wish).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    let token = serde_json::from_str::<Value>(&body).unwrap()["token"].as_str().unwrap().to_owned();
+    let mut machine = Caller { authorization: format!("Bearer {token}"), ..caller() };
+    assert_eq!(machine.call(Method::POST, "/polls/vote", Value::Null).await, (StatusCode::OK, "2".to_owned()));
+    assert_eq!(machine.call(Method::GET, "/polls/count", Value::Null).await.0, StatusCode::UNAUTHORIZED);
     admin.call(Method::PATCH, &user, json!({ "user_permissions": [] })).await;
+    assert_eq!(machine.call(Method::POST, "/polls/vote", Value::Null).await.0, StatusCode::FORBIDDEN);
     assert_eq!(voter.call(Method::POST, "/polls/vote", Value::Null).await.0, StatusCode::FORBIDDEN);
     assert_eq!(voter.call(Method::POST, "/polls/reset", Value::Null).await.0, StatusCode::FORBIDDEN);
     assert_eq!(admin.call(Method::POST, "/polls/reset", Value::Null).await.0, StatusCode::OK);

@@ -683,6 +683,33 @@ async fn a_second_process_on_a_store_is_refused_and_the_first_goes_on() {
     program.stop();
 }
 
+/// A kill at the very moment at which the end of an API token was acknowledged.
+#[tokio::test]
+async fn an_api_token_that_was_ended_is_dead_after_a_kill_and_one_that_was_made_lives() {
+    let folder = TempDir::new().unwrap();
+    let program = Program::start(folder.path());
+    let door = program.door();
+    let mut admin = door.anonymous();
+    assert_eq!(admin.log_in("admin", PASSWORD).await, Some(200));
+    let wish = json!({ "name": "n", "permissions": [] });
+    let ended = admin.want(201, Method::POST, "/v1/tokens", wish.clone()).await.unwrap();
+    let status = async |door: &Door, token: &Value| {
+        let asked = door.http.get(format!("{}/v1/me/permissions", door.base));
+        asked.bearer_auth(token["token"].as_str().unwrap()).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status(&door, &ended).await, 200);
+    let made = admin.want(201, Method::POST, "/v1/tokens", wish).await.unwrap();
+    let path = format!("/v1/tokens/{}", ended["id"].as_str().unwrap());
+    admin.want(204, Method::DELETE, &path, Value::Null).await.unwrap();
+    program.kill();
+    let program = Program::start(folder.path());
+    let door = program.door();
+    assert_eq!((status(&door, &ended).await, status(&door, &made).await), (401, 200));
+    let listed = door.with_cookie(&admin.cookie).want(200, Method::GET, "/v1/tokens", Value::Null).await.unwrap();
+    assert_eq!((listed["items"].as_array().unwrap().len(), &listed["items"][0]["id"]), (1, &made["id"]));
+    program.stop();
+}
+
 #[tokio::test]
 async fn a_request_in_flight_is_answered_after_the_signal_to_stop() {
     let folder = TempDir::new().unwrap();

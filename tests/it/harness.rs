@@ -26,7 +26,7 @@ use signet::mail::{Links, Post, Route};
 use signet::password::{Cost, Policy};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
-use signet::store::{Challenge, Member, OpenSession, Page, Reply, Slice, State, Store, UserQuery, Write};
+use signet::store::{ApiToken, Challenge, Member, OpenSession, Page, Reply, Slice, State, Store, UserQuery, Write};
 use signet::user::User;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -507,6 +507,9 @@ impl Store for Counting {
     }
     fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {
         self.counted().sessions(user)
+    }
+    fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>> {
+        self.counted().api_tokens(owner)
     }
     fn state(&self) -> Reply<'_, State> {
         self.counted().state()

@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 15] = [
     &["import"],
     &["administration", "operator"],
     &["recovery"],
-    &["account"],
+    &["account", "api_token"],
     &["session", "offline"],
     &["challenge"],
     &["app"],
@@ -49,7 +49,7 @@ const GROUND: [&[&str]; 6] = [
 ];
 
 /// Inside `api`, what serves the groups of operations, from the top down.
-const API: [&[&str]; 10] = [
+const API: [&[&str]; 11] = [
     &["docs", "pages"],
     &["document"],
     &[
@@ -63,16 +63,18 @@ const API: [&[&str]; 10] = [
         "recovery",
         "rights",
         "sessions",
+        "tokens",
         "users",
         "verify",
     ],
     &["session"],
     &["shown", "list", "front"],
     &["body", "json"],
+    &["bearer"],
     &["caller"],
     &["visit"],
     &["problem"],
-    &["cookie", "origin", "proxies"],
+    &["authorization", "cookie", "origin", "proxies"],
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.

@@ -215,6 +215,13 @@ async fn what_ended_is_forgotten_when_nothing_it_covers_can_be_valid() {
     assert_eq!(server.app.revocations().count(), held);
     server.pass(200);
     server.app.forget().await.unwrap();
+    // What ended for a user covers API tokens too, which live for up to 400 days.
+    assert_eq!(server.app.revocations().count(), (0, held.1));
+    server.pass(386 * 24 * 3600 - 200);
+    server.app.forget().await.unwrap();
+    assert_eq!(server.app.revocations().count(), (0, held.1));
+    server.pass(200);
+    server.app.forget().await.unwrap();
     assert_eq!(server.app.revocations().count(), (0, 0));
     let state = server.app.store().state().await.unwrap();
     assert!(state.revocations.is_empty(), "{:?}", state.revocations);

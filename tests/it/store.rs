@@ -8,7 +8,9 @@ use signet::audit::{self, Action};
 use signet::claims::{ChallengeKind, GroupId, SessionId, UserId, instant};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
-use signet::store::{Challenge, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Tally, Witness, Write};
+use signet::store::{
+    ApiToken, Challenge, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Tally, Witness, Write,
+};
 use signet::user::{User, Username, address_key};
 use tempfile::TempDir;
 
@@ -135,9 +137,72 @@ async fn upgrades_a_password(store: &SharedStore) {
     store.commit(vec![Write::DeleteUser { id: old.id, was: stored().await.version }]).await.unwrap();
 }
 
+fn token(owner: &User, n: i64) -> ApiToken {
+    let (name, scope) = ("a machine".to_owned(), BTreeSet::from([permission("a.b")]));
+    ApiToken { id: SessionId::random(), owner: owner.id, name, scope, created: day(n), ends: day(n + 90), epoch: 0 }
+}
+
+/// API tokens: so many a user, each until it ends, and none that outlives what it rests on.
+async fn keeps_tokens(store: &SharedStore) {
+    let (dora, emil) = (user("dora"), user("emil"));
+    store.commit(vec![create(&dora), create(&emil)]).await.unwrap();
+    let keep = |token: &ApiToken, most| vec![Write::KeepToken { token: token.clone(), most }];
+    let found = async |owner: &User| store.api_tokens(owner.id).await.unwrap();
+    let (first, second, other) = (token(&dora, 1), token(&dora, 2), token(&emil, 5));
+    for token in [&first, &second, &other] {
+        store.commit(keep(token, 2)).await.unwrap();
+    }
+    assert_eq!(found(&dora).await, [second.clone(), first.clone()], "the newest first");
+    assert_eq!(found(&emil).await, std::slice::from_ref(&other));
+    assert_eq!(store.commit(keep(&token(&user("nobody"), 1), 2)).await, Err(StoreError::Changed));
+    // One that has ended takes no room, and neither does one of an older epoch.
+    assert_eq!(store.commit(keep(&token(&dora, 3), 2)).await, Err(StoreError::Full));
+    assert_eq!(found(&dora).await.len(), 2);
+    let later = ApiToken { created: first.ends, ..token(&dora, 3) };
+    store.commit(keep(&later, 2)).await.unwrap();
+    assert_eq!(store.commit(keep(&token(&dora, 3), 3)).await, Err(StoreError::Full));
+    let next = ApiToken { epoch: 1, ..token(&dora, 3) };
+    store.commit(keep(&next, 1)).await.unwrap();
+    assert_eq!(found(&dora).await.len(), 4);
+
+    // Dropped one by one, and together only when none is left out.
+    let drop = |id| Write::DropToken { owner: dora.id, id };
+    store.commit(vec![drop(later.id), drop(next.id)]).await.unwrap();
+    store.commit(vec![drop(later.id), drop(other.id)]).await.unwrap();
+    assert_eq!((found(&dora).await.len(), found(&emil).await.len()), (2, 1));
+    let all = |ids: &[SessionId]| Write::DropTokens { owner: dora.id, ids: ids.iter().copied().collect() };
+    assert_eq!(store.commit(vec![all(&[first.id])]).await, Err(StoreError::Changed));
+    assert_eq!(found(&dora).await.len(), 2);
+    store.commit(vec![all(&[first.id, second.id, later.id])]).await.unwrap();
+    assert!(found(&dora).await.is_empty());
+
+    // Forgotten when they are over, and not before.
+    store.commit(keep(&first, 9)).await.unwrap();
+    store.commit(keep(&second, 9)).await.unwrap();
+    store.commit(vec![Write::Forget(first.ends - TimeDelta::seconds(1))]).await.unwrap();
+    assert_eq!(found(&dora).await.len(), 2);
+    store.commit(vec![Write::Forget(first.ends)]).await.unwrap();
+    assert_eq!(found(&dora).await, std::slice::from_ref(&second));
+
+    // A new generation drops them; other changes do not; nor does a disabled user get one.
+    let named = User { first_name: "Dora".to_owned(), rights_version: 1, ..dora.clone() };
+    store.commit(vec![change(&named, 0)]).await.unwrap();
+    assert_eq!(found(&dora).await.len(), 1);
+    let off = User { generation: 1, is_active: false, ..named.clone() };
+    store.commit(vec![change(&off, 1)]).await.unwrap();
+    assert!(found(&dora).await.is_empty());
+    assert_eq!(store.commit(keep(&first, 9)).await, Err(StoreError::Changed));
+    // They go with their owner, and with no one else.
+    store.commit(vec![Write::DeleteUser { id: dora.id, was: 2 }]).await.unwrap();
+    assert_eq!(found(&emil).await.len(), 1);
+    store.commit(vec![Write::DeleteUser { id: emil.id, was: 0 }]).await.unwrap();
+    assert!(found(&emil).await.is_empty());
+}
+
 /// The conformance suite.
 async fn conforms(store: &SharedStore) {
     upgrades_a_password(store).await;
+    keeps_tokens(store).await;
     let commit = |writes: Vec<Write>| store.commit(writes);
 
     // A user is found by id and by the key of the name, which is unique.

@@ -13,6 +13,7 @@ use chrono::DateTime;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use signet::claims::ChallengeKind;
 use signet::keys::{Keyring, Kind};
 
 use crate::harness::{Client, ORIGIN, Options, PASSWORD, Server, folder_with_keys};
@@ -1064,6 +1065,96 @@ async fn session_and_preference_cookies_cannot_stand_in_for_each_other() {
         ("preference claims, signed as a session".to_owned(), forger.token(&as_preference)),
     ])
     .await;
+}
+
+/// Each kind of token at each place where one is read: only its own place takes it. And the claims of an API token with
+/// one fault each.
+#[tokio::test]
+async fn no_kind_of_token_stands_in_for_another() {
+    let server = Server::start_with(Options { throttle: true, ..Options::default() }).await;
+    let (gate, forger) = (Gate::at(&server).await, Forger::of(&server));
+    let mut victim = gate.victim.clone();
+    let id = victim.get("/v1/me").await.text("id").parse().unwrap();
+    let (tokens, now) = (server.app.tokens(), server.now());
+    let secret = signet::claims::TokenId::random();
+    let mail = |kind| tokens.mint_challenge(kind, id, secret, now).unwrap();
+    let api = victim.post("/v1/tokens", json!({ "name": "n", "permissions": [] })).await.text("token");
+    let kinds = [
+        ("session", victim.cookie.clone().unwrap()),
+        ("cookie", tokens.mint_cookie("n", "v", now, 60).unwrap()),
+        ("reset", mail(ChallengeKind::Reset)),
+        ("verify", mail(ChallengeKind::Verification)),
+        ("device", tokens.mint_device(id, signet::claims::DeviceId::random(), now).unwrap()),
+        ("api", api.clone()),
+    ];
+    let mut nobody = server.anonymous();
+    for (kind, token) in &kinds {
+        let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+        assert!(String::from_utf8(header).unwrap().contains(&format!("\"typ\":\"{kind}+jwt\"")));
+        // As they are, and with their claims signed as each other kind: then only the claims are at fault.
+        for (place, _) in &kinds {
+            let resigned = forger.token_under(
+                forger.header().replace("session+jwt", &format!("{place}+jwt")),
+                Value::Object(claims_of(token)).to_string(),
+            );
+            for text in [token, &resigned] {
+                let bearer = format!("Bearer {text}");
+                let get = [("authorization", bearer.as_str()), ("x-forwarded-method", "GET")];
+                let verified = nobody.call(Method::GET, "/v1/verify", None, &get).await;
+                let mine = nobody.call(Method::GET, "/v1/me/permissions", None, &get).await;
+                let preference = [("cookie", format!("__Host-signet.n={text}"))];
+                let preference: Vec<_> = preference.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let read = nobody.call(Method::GET, "/v1/cookies/n", None, &preference).await.json();
+                let taken = [
+                    ("session", server.with_cookie(text).is_somebody().await),
+                    ("cookie", read["found"] == true),
+                    ("reset", tokens.verify_challenge(ChallengeKind::Reset, text, now).is_some()),
+                    ("verify", tokens.verify_challenge(ChallengeKind::Verification, text, now).is_some()),
+                    ("device", tokens.verify_device(text, now).is_some()),
+                    ("api", verified.status == StatusCode::NO_CONTENT),
+                ];
+                assert_eq!(verified.status == StatusCode::NO_CONTENT, mine.status == StatusCode::OK);
+                let is_own = *text == *token || place == kind;
+                let expected = taken.map(|(place, _)| (place, is_own && place == *kind));
+                assert_eq!(taken, expected, "{kind}, signed as {place}");
+            }
+        }
+        let body = json!({ "token": token, "new_password": "another good sentence" });
+        nobody.post("/v1/password/reset/confirm", body).await.is_problem("invalid_token");
+        nobody.post("/v1/email/verify/confirm", json!({ "token": token })).await.is_problem("invalid_token");
+    }
+
+    let claims = claims_of(&api);
+    let sign = |claims: String| forger.token_under(forger.header().replace("session+jwt", "api+jwt"), claims);
+    let status = async |token: String| {
+        let field = format!("Bearer {token}");
+        let get = [("authorization", field.as_str()), ("x-forwarded-method", "GET")];
+        server.anonymous().call(Method::GET, "/v1/verify", None, &get).await.status
+    };
+    assert_eq!(status(sign(Value::Object(claims.clone()).to_string())).await, StatusCode::NO_CONTENT, "the control");
+    let optional = ["is_superuser", "groups", "permissions"];
+    for name in claims.keys().filter(|name| !optional.contains(&name.as_str())) {
+        assert_eq!(status(sign(without(&claims, name))).await, StatusCode::UNAUTHORIZED, "no {name}");
+        for words in ["null", "[]", "{}", "true", "1.5"] {
+            assert_eq!(status(sign(reworded(&claims, name, words))).await, StatusCode::UNAUTHORIZED, "{name}: {words}");
+        }
+    }
+    let now = now.timestamp();
+    for others in [
+        json!({ "iss": "other" }),
+        json!({ "aud": "signet" }),
+        json!({ "aud": "signet/cookies" }),
+        json!({ "exp": now }),
+        json!({ "iat": now + 60, "exp": now + 120 }),
+        json!({ "exp": now + 401 * 24 * 3600 }),
+        json!({ "epoch": 1 }),
+    ] {
+        assert_eq!(status(sign(with(&claims, others.clone()))).await, StatusCode::UNAUTHORIZED, "{others}");
+    }
+    let bare = api.rsplit_once('.').unwrap().0.to_owned();
+    assert_eq!(status(format!("{bare}.")).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(bare).await, StatusCode::UNAUTHORIZED);
+    gate.refuses(named("a token as a session", kinds[1..].to_vec())).await;
 }
 
 #[tokio::test]

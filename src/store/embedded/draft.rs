@@ -18,6 +18,7 @@ mod catalogue;
 mod challenge;
 mod find;
 mod log;
+mod token;
 
 pub(super) use find::order_keys;
 
@@ -233,6 +234,9 @@ impl<'a> Draft<'a> {
                 }
                 user.version = was + 1;
                 self.drop_groundless(&old, &user)?;
+                if user.generation != old.generation {
+                    self.drop_all_tokens(user.id)?;
+                }
                 self.store_user(Some(&old), &user)
             }
             Write::UpgradePassword { user, was, now } => self.upgrade_password(user, &was, now),
@@ -241,11 +245,15 @@ impl<'a> Draft<'a> {
                 self.unindex(&old);
                 self.remove(Key::user(id));
                 self.drop_challenges(&Key::challenges(id))?;
+                self.drop_all_tokens(id)?;
                 self.close_all(id, None)
             }
             Write::OpenSession { session, generation } => self.open_session(&session, generation),
             Write::CloseSession { user, id } => self.close(Key::session(user, id)),
             Write::CloseSessions { user, keep } => self.close_all(user, keep),
+            Write::KeepToken { token, most } => self.keep_token(&token, most),
+            Write::DropToken { owner, id } => self.drop_token(Key::token(owner, id)),
+            Write::DropTokens { owner, ids } => self.drop_tokens(owner, &ids),
             Write::Challenge { user, kind, challenge } => self.ask(user, kind, &challenge),
             Write::Answer { user, kind, digest } => self.answer(user, kind, digest),
             Write::CreateGroup(group) => self.store_group(None, &group),

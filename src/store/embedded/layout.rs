@@ -10,7 +10,8 @@
 //! | `p/` | a permission | `q/` | a question asked by mail |
 //! | `x/g/`, `x/p/` | a group's member; a permission's holder | `c/` | a counter of attempts |
 //! | `x/s/` | an active superuser | `a/` | an event of the audit log |
-//! | `x/j/`, `x/l/`, `x/e/` | a user by joining, log-in, address | `m/` | the store itself |
+//! | `x/j/`, `x/l/`, `x/e/` | a user by joining, log-in, address | `t/` | an API token |
+//! | `m/` | the store itself | | |
 
 use chrono::{DateTime, Utc};
 
@@ -132,6 +133,15 @@ impl Key {
     }
     pub(super) fn session(user: UserId, id: SessionId) -> Vec<u8> {
         join(&[&Self::sessions(user), id.bytes()])
+    }
+    pub(super) fn all_tokens() -> Vec<u8> {
+        b"t/".to_vec()
+    }
+    pub(super) fn tokens(owner: UserId) -> Vec<u8> {
+        join(&[&Self::all_tokens(), owner.bytes()])
+    }
+    pub(super) fn token(owner: UserId, id: SessionId) -> Vec<u8> {
+        join(&[&Self::tokens(owner), id.bytes()])
     }
     /// The instant at which a record is over → the record's key.
     pub(super) fn over() -> Vec<u8> {
@@ -268,6 +278,7 @@ mod tests {
             b"x/p/".to_vec(),
             Key::challenge(user, ChallengeKind::Reset)[..2].to_vec(),
             Key::all_sessions(),
+            Key::all_tokens(),
             Key::over(),
             Key::events(),
             Key::tallies(),

@@ -1,0 +1,29 @@
+//! What staff does to the API tokens of others: end them, within the own rights.
+
+use super::Staff;
+use crate::account::persist;
+use crate::api_token::ending;
+use crate::app::unavailable;
+use crate::audit::{Action, Target};
+use crate::claims::UserId;
+use crate::error::Error;
+use crate::store::Write;
+
+impl Staff<'_> {
+    /// Ends every API token of the user. The user's sessions go on.
+    ///
+    /// # Errors
+    /// `NotFound`; `BeyondOwnRights`; as [`crate::app::App::commit`].
+    pub async fn end_tokens(&self, id: UserId) -> Result<(), Error> {
+        let act = persist(|| async {
+            let user = self.app.user(id).await?;
+            self.may_touch(&user)?;
+            let tokens = self.app.store().api_tokens(id).await.map_err(unavailable)?;
+            let mut writes: Vec<Write> = tokens.iter().map(ending).collect();
+            writes.push(Write::DropTokens { owner: id, ids: tokens.iter().map(|token| token.id).collect() });
+            let event = self.event(Action::EndTokens).to(Target::user(id, user.username.as_str()));
+            self.commit(event, writes).await
+        });
+        self.watched(Action::EndTokens, Some(Target::user(id, "")), act).await
+    }
+}
