@@ -31,6 +31,9 @@ const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
 /// The fields in which proxies name the path and query of the original request.
 const PATHS: [&str; 2] = ["x-forwarded-uri", "x-original-uri"];
 
+/// The parameters of a question.
+const PARAMETERS: [&str; 5] = ["permission", "any", "group", "staff", "redirect"];
+
 /// It may pass.
 #[derive(ApiResponse)]
 pub enum Verified {
@@ -70,7 +73,8 @@ pub struct VerifyApi;
 impl VerifyApi {
     /// Let a request pass
     ///
-    /// For reverse proxies. Every condition that is given has to hold; without one, somebody has to be logged in. The
+    /// For reverse proxies. Every condition that is given has to hold; without one, somebody has to be logged in. A
+    /// parameter that is not known, or a list that is empty, is a mistake, and nothing passes. The
     /// cross-site rule is judged for the original request, whose method stands in `X-Forwarded-Method` or
     /// `X-Original-Method`; without either it counts as unsafe. A session that is due for renewal gets its cookie with
     /// this answer.
@@ -96,6 +100,9 @@ impl VerifyApi {
         let method = original_method(request.headers());
         if !visit.settings().origins.allow(&method, request.headers()) {
             return Err(Problem::new(Code::CrossSite));
+        }
+        if !is_understood(request) {
+            return Err(Problem::with_detail(Code::InvalidParameter, "A parameter is not known, or an empty list."));
         }
         let asked = Conditions {
             permissions: list(permission.as_deref()),
@@ -167,6 +174,16 @@ impl Conditions<'_> {
     }
 }
 
+/// Whether every parameter is one of ours, and every list names something: a condition that is misspelt or got lost must
+/// not be one that holds.
+fn is_understood(request: &Request) -> bool {
+    let fine = |(name, value): &(String, String)| match name.as_str() {
+        "permission" | "any" | "group" => !list(Some(value)).is_empty(),
+        name => PARAMETERS.contains(&name),
+    };
+    request.params::<Vec<(String, String)>>().is_ok_and(|given| given.iter().all(fine))
+}
+
 fn list(names: Option<&str>) -> Vec<&str> {
     names.into_iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty()).collect()
 }
@@ -206,7 +223,8 @@ fn is_page_load(method: &Method, headers: &HeaderMap) -> bool {
 fn log_in_page(settings: &Settings, headers: &HeaderMap) -> Option<String> {
     let page = settings.login_url.as_ref()?;
     let back = PATHS.iter().find_map(|name| headers.get(*name)).and_then(|path| path.to_str().ok());
-    let local = |path: &&str| path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
+    // Browsers take a backslash for a slash, and leave out a tab.
+    let local = |path: &&str| path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\t']);
     let Some(back) = back.filter(local).filter(|path| path.len() <= 2048) else { return Some(page.clone()) };
     let mark = if page.contains('?') { '&' } else { '?' };
     Some(format!("{page}{mark}next={}", safe(back)))

@@ -34,6 +34,14 @@ async fn a_proxy_is_told_who_it_is_or_401_or_403() {
         ("?any=polls.open,polls.vote", 204),
         ("?any=polls.open", 403),
         ("?any=", 403),
+        ("?permission=", 403),
+        ("?permission=,", 403),
+        ("?group=", 403),
+        // A condition that is misspelt is not one that holds.
+        ("?permissions=polls.open", 403),
+        ("?Staff=true", 403),
+        ("?group%5B%5D=nothing", 403),
+        ("?permission=polls.vote&x=1", 403),
         ("?group=empty", 204),
         ("?group=empty,nothing", 403),
         ("?staff=true", 403),
@@ -111,7 +119,9 @@ async fn a_browser_is_sent_to_the_page_to_log_in_and_nowhere_else() {
     };
     let back = |next: &str| (302, format!("/login?from=proxy&next={next}"));
     assert_eq!(page("/a/b?c=d&e=f", "?redirect=true").await, back("%2Fa%2Fb%3Fc%3Dd%26e%3Df"));
-    for elsewhere in ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", ""] {
+    for elsewhere in
+        ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "/\t/evil.example", ""]
+    {
         assert_eq!(page(elsewhere, "?redirect=true").await, (302, "/login?from=proxy".to_owned()), "{elsewhere}");
     }
     assert_eq!(page("/a", "").await.0, 401, "nginx asks without");
