@@ -478,6 +478,8 @@ async fn a_part_is_written_whole_or_not_at_all_and_by_superusers_only() {
     assert!(again.is_somebody().await);
     let (mut staff, _) = server.user("staff", json!({ "is_staff": true })).await;
     staff.post("/v1/import", json!({ "records": [] })).await.is(StatusCode::FORBIDDEN);
+    let refused = admin.get("/v1/audit?action=import&outcome=refused").await.json();
+    assert_eq!(refused["items"][0]["actor"]["name"], "staff");
     server.anonymous().post("/v1/import", json!({ "records": [] })).await.is(StatusCode::UNAUTHORIZED);
 }
 
