@@ -76,7 +76,7 @@ pub async fn request_verification(app: &App, session: &Session, client: &Client)
     if user.email_verified {
         return Ok(Asked::Verified);
     }
-    app.admit(&[Subject::ResetFrom(&client.address), Subject::ResetOf(&user.email)])?;
+    app.admit(&[Subject::ResetFrom(&client.address), Subject::VerificationOf(&user.email)])?;
     challenge::ask_verification(app, user.id);
     Ok(Asked::Sent)
 }
