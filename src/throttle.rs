@@ -39,6 +39,8 @@ pub enum Subject<'a> {
     ResetOf(&'a str),
     /// Asking whether a mailbox is somebody's; case and width do not count.
     VerificationOf(&'a str),
+    /// Answering, from one address, with a token that is none.
+    AnswerFrom(&'a str),
     /// Asking what is wrong with a new password, from one address.
     CheckFrom(&'a str),
     /// Naming the present password in order to change it.
@@ -75,6 +77,8 @@ impl Subject<'_> {
             // The same, apart from it: anybody can make an account with somebody's address, and that shall not keep
             // the reset from its owner.
             Self::VerificationOf(_) => (3, 600),
+            // Nobody guesses one. Each one that is refused leaves an event, which is kept for long.
+            Self::AnswerFrom(_) => (20, 30),
             // A form asks as somebody types.
             Self::CheckFrom(_) => (60, 1),
             // Whoever found a session open is not to find out the password.
@@ -94,6 +98,7 @@ impl Subject<'_> {
             Self::ResetFrom(address) => Some(key(b"reset from", &[&network(address)?])),
             Self::ResetOf(mailbox) => Some(key(b"reset of", &[address_key(mailbox).as_bytes()])),
             Self::VerificationOf(mailbox) => Some(key(b"verification of", &[address_key(mailbox).as_bytes()])),
+            Self::AnswerFrom(address) => Some(key(b"answer from", &[&network(address)?])),
             Self::CheckFrom(address) => Some(key(b"check from", &[&network(address)?])),
             Self::OldPasswordOf(user) => Some(key(b"old password of", &[user.bytes()])),
         }

@@ -580,3 +580,35 @@ async fn a_mailbox_is_one_however_its_address_is_spelt() {
     server.app.post().unwrap().settle().await;
     assert_eq!(std::fs::read_dir(server.folder().join("mail")).unwrap().count(), 3);
 }
+
+#[tokio::test]
+async fn answers_that_are_refused_are_bounded_and_the_right_one_is_not_held_up_elsewhere() {
+    let server = Server::start_with(throttled()).await;
+    let (mut bob, _) = server.user("bob", json!({ "email": "bob@example.com" })).await;
+    bob.post("/v1/email/verify", json!(null)).await.is(StatusCode::ACCEPTED);
+    server.app.post().unwrap().settle().await;
+    let mail = std::fs::read_dir(server.folder().join("mail")).unwrap().next().unwrap().unwrap().path();
+    let mail = std::fs::read_to_string(mail).unwrap().replace("=\r\n", "").replace("=3D", "=");
+    let token = mail.split("#token=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let events = async || {
+        let mut admin = server.admin().await;
+        let page = admin.get("/v1/audit?outcome=refused&limit=200").await.is(StatusCode::OK).json();
+        page["items"].as_array().unwrap().len()
+    };
+    let mut visitor = Somebody::at(&server, "203.0.113.1");
+    let before = events().await;
+    for n in 0..60 {
+        let reset = json!({ "token": "a.b.c", "new_password": "another short sentence" });
+        let answer = match n % 2 {
+            0 => visitor.post("/v1/password/reset/confirm", reset).await,
+            _ => visitor.post("/v1/email/verify/confirm", json!({ "token": "a.b.c" })).await,
+        };
+        answer.is_problem(if n < 20 { "invalid_token" } else { "too_many_requests" });
+    }
+    assert_eq!(events().await - before, 20, "what is not judged leaves no event");
+    let proof = json!({ "token": token });
+    visitor.post("/v1/email/verify/confirm", proof.clone()).await.is_problem("too_many_requests");
+    Somebody::at(&server, "198.51.100.1").post("/v1/email/verify/confirm", proof).await.is(StatusCode::NO_CONTENT);
+    server.pass(31);
+    visitor.post("/v1/email/verify/confirm", json!({ "token": "a.b.c" })).await.is_problem("invalid_token");
+}
