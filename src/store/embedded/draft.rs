@@ -248,7 +248,7 @@ impl<'a> Draft<'a> {
             Write::CloseSessions { user, keep } => self.close_all(user, keep),
             Write::Challenge { user, kind, challenge } => self.ask(user, kind, &challenge),
             Write::Answer { user, kind, digest } => self.answer(user, kind, digest),
-            Write::CreateGroup(group) => self.store_group(None, &group),
+            Write::CreateGroup(group) => self.create_group(&group),
             Write::ChangeGroup { group, was } => self.change_group(group, was),
             Write::DeleteGroup { id, was } => self.delete_group(id, was),
             Write::CreatePermission(permission) => self.create_permission(&permission),
