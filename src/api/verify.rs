@@ -74,10 +74,10 @@ impl VerifyApi {
     /// Let a request pass
     ///
     /// For reverse proxies. Every condition that is given has to hold; without one, somebody has to be logged in. A
-    /// parameter that is not known, or a list that is empty, is a mistake, and nothing passes. The
-    /// cross-site rule is judged for the original request, whose method stands in `X-Forwarded-Method` or
-    /// `X-Original-Method`; without either it counts as unsafe. A session that is due for renewal gets its cookie with
-    /// this answer.
+    /// parameter that is not known, or a list that is empty, is a mistake, and nothing passes. The cross-site rule is
+    /// judged for the original request, whose method stands in `X-Forwarded-Method` or `X-Original-Method`; without
+    /// either it counts as unsafe, and so does the begin of a WebSocket. A session that is due for renewal gets its
+    /// cookie with this answer.
     #[oai(path = "/v1/verify", method = "get", operation_id = "verify_request")]
     #[expect(clippy::too_many_arguments, reason = "each parameter of the query is one")]
     async fn verify_request(
@@ -203,8 +203,12 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(safe).collect::<Vec<_>>().join(",")
 }
 
-/// The method of the original request. One that nobody knows could be any.
+/// The method of the original request. One that nobody knows could be any, and so could what goes through a WebSocket,
+/// which pages of any site can open by a GET (RFC 6455, section 10.2).
 fn original_method(headers: &HeaderMap) -> Method {
+    if headers.contains_key("sec-websocket-key") || headers.get_all("sec-fetch-mode").iter().any(|m| m == "websocket") {
+        return Method::POST;
+    }
     let mut named = METHODS.iter().flat_map(|name| headers.get_all(*name));
     let parse = |value: &poem::http::HeaderValue| Method::from_bytes(value.as_bytes()).ok();
     match (named.next().and_then(parse), named.next()) {

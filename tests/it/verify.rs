@@ -84,7 +84,8 @@ async fn the_cross_site_rule_is_judged_for_the_original_request() {
     let mut admin = server.admin().await;
     let (own, other) = (("origin", ORIGIN), ("origin", "https://evil.example"));
     let (same, cross) = (("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site"));
-    let table: [(&[(&str, &str)], u16); 12] = [
+    let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let table: [(&[(&str, &str)], u16); 17] = [
         (&[("x-forwarded-method", "GET"), cross], 204),
         (&[("x-original-method", "GET"), other], 204),
         (&[("x-forwarded-method", "POST"), cross], 403),
@@ -98,6 +99,12 @@ async fn the_cross_site_rule_is_judged_for_the_original_request() {
         (&[("x-forwarded-method", "GET"), ("x-original-method", "POST"), cross], 403),
         (&[("x-forwarded-method", "get"), cross], 403),
         (&[("x-forwarded-method", "POST")], 204),
+        // A page opens a WebSocket by a GET, and what it sends then is no GET.
+        (&[("x-forwarded-method", "GET"), key, cross], 403),
+        (&[("x-forwarded-method", "GET"), key, other], 403),
+        (&[("x-forwarded-method", "GET"), ("sec-fetch-mode", "websocket"), ("sec-fetch-site", "same-site")], 403),
+        (&[("x-forwarded-method", "GET"), key, same, own], 204),
+        (&[("x-forwarded-method", "GET"), key], 204),
     ];
     for (fields, status) in table {
         let answer = admin.call(Method::GET, "/v1/verify", None, fields).await;
