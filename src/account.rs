@@ -61,7 +61,7 @@ pub async fn register(
         session::enter(app, Member { user, groups: Vec::new() }, before, (Action::Register, client), made).await?;
     let email = &entered.0.email;
     // Nobody's mailbox is filled by accounts that others make with its address.
-    if !email.is_empty() && app.admit(&[Subject::ResetOf(email)]).is_ok() {
+    if !email.is_empty() && app.admit(&[Subject::VerificationOf(email)]).is_ok() {
         challenge::ask_verification(app, entered.0.id);
     }
     Ok(entered)

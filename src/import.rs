@@ -55,6 +55,8 @@ pub struct Part {
 /// skipped; as [`App::commit`].
 pub async fn take(app: &App, session: &Session, part: Part, client: &Client) -> Result<Vec<Outcome>, Error> {
     if !session.claims().is_some_and(|claims| claims.is_superuser) {
+        let event = session.event(app, Action::Import, client).refused();
+        app.commit(vec![Write::Record(Box::new(event))]).await?;
         return Err(Error::BeyondOwnRights("only a superuser may import accounts".to_owned()));
     }
     let mut judge = Judge::new(app, part.existing);

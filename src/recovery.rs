@@ -28,10 +28,11 @@ pub fn request_reset(app: &App, address: &str, client: &Client) -> Result<(), Er
 /// ended, the token is used up, and the address counts as proven, as the mail to it arrived.
 ///
 /// # Errors
-/// `InvalidToken`; a fault of `new_password`, `Busy` or `Unavailable`, after which the token is as good as before.
+/// `InvalidToken`; `Throttled`, before any work, after too many of them from the client's address; a fault of
+/// `new_password`, `Busy` or `Unavailable`, after which the token is as good as before.
 pub async fn reset_password(app: &App, token: &str, new_password: &str, client: &Client) -> Result<UserId, Error> {
     let event = Event::new(app.now(), Action::ResetPassword, client);
-    watched(app, &event, try_reset_password(app, token, new_password, &event).await).await
+    watched(app, &event, try_reset_password(app, token, new_password, &event)).await
 }
 
 async fn try_reset_password(app: &App, token: &str, new_password: &str, event: &Event) -> Result<UserId, Error> {
@@ -76,7 +77,7 @@ pub async fn request_verification(app: &App, session: &Session, client: &Client)
     if user.email_verified {
         return Ok(Asked::Verified);
     }
-    app.admit(&[Subject::ResetFrom(&client.address), Subject::ResetOf(&user.email)])?;
+    app.admit(&[Subject::ResetFrom(&client.address), Subject::VerificationOf(&user.email)])?;
     challenge::ask_verification(app, user.id);
     Ok(Asked::Sent)
 }
@@ -84,10 +85,11 @@ pub async fn request_verification(app: &App, session: &Session, client: &Client)
 /// The address that the token was sent to is the user's. Works once; ends no session.
 ///
 /// # Errors
-/// `InvalidToken`; `Unavailable`, after which the token is as good as before.
+/// `InvalidToken`; `Throttled`, before any work, after too many of them from the client's address; `Unavailable`,
+/// after which the token is as good as before.
 pub async fn verify_address(app: &App, token: &str, client: &Client) -> Result<(), Error> {
     let event = Event::new(app.now(), Action::VerifyEmail, client);
-    watched(app, &event, try_verify_address(app, token, &event).await).await
+    watched(app, &event, try_verify_address(app, token, &event)).await
 }
 
 async fn try_verify_address(app: &App, token: &str, event: &Event) -> Result<(), Error> {
@@ -100,10 +102,14 @@ async fn try_verify_address(app: &App, token: &str, event: &Event) -> Result<(),
     verified.await.map(drop).map_err(gone)
 }
 
-/// Records an answer that was refused.
-async fn watched<T>(app: &App, event: &Event, done: Result<T, Error>) -> Result<T, Error> {
+/// Judges an answer, and records one that was refused. Only such are counted.
+async fn watched<T>(app: &App, event: &Event, judge: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let place = app.admit(&[Subject::AnswerFrom(&event.address)])?;
+    let done = judge.await;
     if matches!(done, Err(Error::InvalidToken)) {
         app.commit(vec![Write::Record(Box::new(event.clone().refused()))]).await?;
+    } else {
+        app.give_back(place);
     }
     done
 }

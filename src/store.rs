@@ -286,7 +286,7 @@ pub enum Write {
         /// Its [`Challenge::digest`].
         digest: [u8; 32],
     },
-    /// A new group. `Taken` when the name is in use.
+    /// A new group. `Taken` when the name is in use; `Changed` when the identity is, or a permission is gone.
     CreateGroup(Group),
     /// Another state of a group. `Changed` when the version differs, when a permission is gone, or when the name
     /// is another one and the commit does not change every member before.

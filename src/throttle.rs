@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use crate::claims::{DeviceId, UserId, instant_of_millis};
 use crate::error::Error;
 use crate::store::Tally;
+use crate::user::address_key;
 
 /// What is counted, and on whose account. What says nothing that could tell callers apart is not counted.
 ///
@@ -34,8 +35,12 @@ pub enum Subject<'a> {
     RegisterFrom(&'a str),
     /// Asking for a password's reset from one address.
     ResetFrom(&'a str),
-    /// Asking for a password's reset of one mailbox, whether it is anybody's or not; case does not count.
+    /// Asking for a password's reset of one mailbox, whether it is anybody's or not; case and width do not count.
     ResetOf(&'a str),
+    /// Asking whether a mailbox is somebody's; case and width do not count.
+    VerificationOf(&'a str),
+    /// Answering, from one address, with a token that is none.
+    AnswerFrom(&'a str),
     /// Asking what is wrong with a new password, from one address.
     CheckFrom(&'a str),
     /// Naming the present password in order to change it.
@@ -69,6 +74,11 @@ impl Subject<'_> {
             Self::ResetFrom(_) => (5, 60),
             // Nobody's mailbox is to be filled.
             Self::ResetOf(_) => (3, 600),
+            // The same, apart from it: anybody can make an account with somebody's address, and that shall not keep
+            // the reset from its owner.
+            Self::VerificationOf(_) => (3, 600),
+            // Nobody guesses one. Each one that is refused leaves an event, which is kept for long.
+            Self::AnswerFrom(_) => (20, 30),
             // A form asks as somebody types.
             Self::CheckFrom(_) => (60, 1),
             // Whoever found a session open is not to find out the password.
@@ -86,7 +96,9 @@ impl Subject<'_> {
             Self::LogInOn(device) => Some(key(b"log in on", &[device.bytes()])),
             Self::RegisterFrom(address) => Some(key(b"register from", &[&network(address)?])),
             Self::ResetFrom(address) => Some(key(b"reset from", &[&network(address)?])),
-            Self::ResetOf(mailbox) => Some(key(b"reset of", &[mailbox.trim().to_lowercase().as_bytes()])),
+            Self::ResetOf(mailbox) => Some(key(b"reset of", &[address_key(mailbox).as_bytes()])),
+            Self::VerificationOf(mailbox) => Some(key(b"verification of", &[address_key(mailbox).as_bytes()])),
+            Self::AnswerFrom(address) => Some(key(b"answer from", &[&network(address)?])),
             Self::CheckFrom(address) => Some(key(b"check from", &[&network(address)?])),
             Self::OldPasswordOf(user) => Some(key(b"old password of", &[user.bytes()])),
         }
@@ -344,7 +356,8 @@ mod tests {
         assert!(v4(Subject::LogInFrom("::ffff:192.0.2.1")));
         assert!(!v4(Subject::LogInFrom("192.0.2.2")));
         let mailbox = used_up(Subject::ResetOf("a@example.com"));
-        assert!(mailbox(Subject::ResetOf(" A@Example.com")));
+        assert!(mailbox(Subject::ResetOf("A@\u{ff25}xample.com")));
+        assert!(!mailbox(Subject::VerificationOf("a@example.com")));
         let user = UserId::random();
         assert!(!used_up(Subject::OldPasswordOf(user))(Subject::OldPasswordOf(UserId::random())));
         assert!(!used_up(Subject::LogInToFrom("ab", "192.0.2.1"))(Subject::LogInToFrom("a", "192.0.2.1")));

@@ -32,6 +32,9 @@ const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
 /// The fields in which proxies name the path and query of the original request.
 const PATHS: [&str; 2] = ["x-forwarded-uri", "x-original-uri"];
 
+/// The parameters of a question.
+const PARAMETERS: [&str; 5] = ["permission", "any", "group", "staff", "redirect"];
+
 /// It may pass.
 #[derive(ApiResponse)]
 pub enum Verified {
@@ -71,11 +74,12 @@ pub struct VerifyApi;
 impl VerifyApi {
     /// Let a request pass
     ///
-    /// For reverse proxies. Every condition that is given has to hold; without one, somebody has to be logged in. The
-    /// cross-site rule is judged for the original request, whose method stands in `X-Forwarded-Method` or
-    /// `X-Original-Method`; without either it counts as unsafe. A session that is due for renewal gets its cookie with
-    /// this answer. Without a cookie of ours an API token is looked at: it passes where its permissions do, and never
-    /// as staff or as a member of a group.
+    /// For reverse proxies. Every condition that is given has to hold; without one, somebody has to be logged in. A
+    /// parameter that is not known, or a list that is empty, is a mistake, and nothing passes. The cross-site rule is
+    /// judged for the original request, whose method stands in `X-Forwarded-Method` or `X-Original-Method`; without
+    /// either it counts as unsafe, and so does the begin of a WebSocket. A session that is due for renewal gets its
+    /// cookie with this answer. Without a cookie of ours an API token is looked at: it passes where its permissions
+    /// do, and never as staff or as a member of a group.
     #[oai(path = "/v1/verify", method = "get", operation_id = "verify_request")]
     #[expect(clippy::too_many_arguments, reason = "each parameter of the query is one")]
     async fn verify_request(
@@ -98,6 +102,9 @@ impl VerifyApi {
         let method = original_method(request.headers());
         if !visit.settings().origins.allow(&method, request.headers()) {
             return Err(Problem::new(Code::CrossSite));
+        }
+        if !is_understood(request) {
+            return Err(Problem::with_detail(Code::InvalidParameter, "A parameter is not known, or an empty list."));
         }
         let asked = Conditions {
             permissions: list(permission.as_deref()),
@@ -166,6 +173,16 @@ impl Conditions<'_> {
     }
 }
 
+/// Whether every parameter is one of ours, and every list names something: a condition that is misspelt or got lost must
+/// not be one that holds.
+fn is_understood(request: &Request) -> bool {
+    let fine = |(name, value): &(String, String)| match name.as_str() {
+        "permission" | "any" | "group" => !list(Some(value)).is_empty(),
+        name => PARAMETERS.contains(&name),
+    };
+    request.params::<Vec<(String, String)>>().is_ok_and(|given| given.iter().all(fine))
+}
+
 fn list(names: Option<&str>) -> Vec<&str> {
     names.into_iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty()).collect()
 }
@@ -185,8 +202,12 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(safe).collect::<Vec<_>>().join(",")
 }
 
-/// The method of the original request. One that nobody knows could be any.
+/// The method of the original request. One that nobody knows could be any, and so could what goes through a WebSocket,
+/// which pages of any site can open by a GET (RFC 6455, section 10.2).
 fn original_method(headers: &HeaderMap) -> Method {
+    if headers.contains_key("sec-websocket-key") || headers.get_all("sec-fetch-mode").iter().any(|m| m == "websocket") {
+        return Method::POST;
+    }
     let mut named = METHODS.iter().flat_map(|name| headers.get_all(*name));
     let parse = |value: &poem::http::HeaderValue| Method::from_bytes(value.as_bytes()).ok();
     match (named.next().and_then(parse), named.next()) {
@@ -205,7 +226,8 @@ fn is_page_load(method: &Method, headers: &HeaderMap) -> bool {
 fn log_in_page(settings: &Settings, headers: &HeaderMap) -> Option<String> {
     let page = settings.login_url.as_ref()?;
     let back = PATHS.iter().find_map(|name| headers.get(*name)).and_then(|path| path.to_str().ok());
-    let local = |path: &&str| path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
+    // Browsers take a backslash for a slash, and leave out a tab.
+    let local = |path: &&str| path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\t']);
     let Some(back) = back.filter(local).filter(|path| path.len() <= 2048) else { return Some(page.clone()) };
     let mark = if page.contains('?') { '&' } else { '?' };
     Some(format!("{page}{mark}next={}", safe(back)))

@@ -96,7 +96,8 @@ pub struct Batch {
 pub struct Seen {
     users: HashSet<[u8; 12]>,
     names: HashSet<[u8; 12]>,
-    groups: HashSet<String>,
+    groups: HashSet<GroupId>,
+    group_names: HashSet<String>,
 }
 
 fn part(of: &[u8]) -> [u8; 12] {
@@ -121,11 +122,26 @@ impl Seen {
         Ok(())
     }
 
-    fn group(&mut self, name: &str) -> Result<(), Fault> {
-        if self.groups.insert(name.to_owned()) {
-            return Ok(());
+    fn group(&mut self, id: GroupId, name: &str) -> Result<(), Fault> {
+        if !self.group_names.insert(name.to_owned()) {
+            return Err(Fault::new("name", "twice", "a record before has the same name; rename one of them"));
         }
-        Err(Fault::new("name", "twice", "a record before has the same name; rename one of them"))
+        if !self.groups.insert(id) {
+            return Err(Fault::new("id", "twice", "the identity comes twice"));
+        }
+        Ok(())
+    }
+}
+
+/// The highest counter that is taken: from there on it can still rise as often as anybody changes anything, and every
+/// reader of JSON knows it exactly (RFC 8259, section 6).
+const COUNTER_MAX: u64 = (1 << 53) - 1;
+
+/// Refuses a counter that could not rise any more: what a change takes away would not end.
+fn counted(counters: &[(&str, u64)]) -> Result<(), Fault> {
+    match counters.iter().find(|(_, counter)| *counter > COUNTER_MAX) {
+        Some((field, _)) => Err(Fault::new(field, "out_of_range", format!("a counter is at most {COUNTER_MAX}"))),
+        None => Ok(()),
     }
 }
 
@@ -268,6 +284,9 @@ impl<'a> Judge<'a> {
             (Err(fault), _) => return Outcome::refused(fault),
             (Ok(name), description) => (name, description),
         };
+        if let Err(fault) = counted(&[("version", record.version)]) {
+            return Outcome::refused(fault);
+        }
         let mut losses = Vec::new();
         let description = description.unwrap_or_else(|fault| {
             losses.push(fault);
@@ -312,7 +331,8 @@ impl<'a> Judge<'a> {
     }
 
     async fn group(&mut self, record: GroupRecord, batch: &mut Batch) -> Result<Outcome, Error> {
-        let name = match group_name(&record.name).and_then(|name| self.seen.group(&name).map(|()| name)) {
+        let name = counted(&[("version", record.version)]).and_then(|()| group_name(&record.name));
+        let name = match name.and_then(|name| self.seen.group(record.id, &name).map(|()| name)) {
             Ok(name) => name,
             Err(fault) => return Ok(Outcome::refused(fault)),
         };
@@ -347,7 +367,9 @@ impl<'a> Judge<'a> {
     }
 
     fn user(&mut self, record: UserRecord, found: &Found, batch: &mut Batch) -> Result<Outcome, Error> {
-        let name = Username::parse(&record.username);
+        let UserRecord { version, generation, rights_version, .. } = record;
+        let counters = [("version", version), ("generation", generation), ("rights_version", rights_version)];
+        let name = counted(&counters).and_then(|()| Username::parse(&record.username));
         let name = match name.and_then(|name| self.seen.user(record.id, &name).map(|()| name)) {
             Ok(name) => name,
             Err(fault) => return Ok(Outcome::refused(fault)),

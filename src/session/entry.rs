@@ -152,7 +152,8 @@ pub async fn enter(
     let mut claims = begin(app);
     identify(&mut claims, &user, groups);
     if let Some(old) = before.claims() {
-        if old.sub.is_none_or(|id| id == user.id) {
+        // What was ended since the request arrived has left nothing behind.
+        if before.is_alive(app) && old.sub.is_none_or(|id| id == user.id) {
             claims.data.clone_from(&old.data);
         }
         others.extend(ending(old));

@@ -478,6 +478,8 @@ async fn a_part_is_written_whole_or_not_at_all_and_by_superusers_only() {
     assert!(again.is_somebody().await);
     let (mut staff, _) = server.user("staff", json!({ "is_staff": true })).await;
     staff.post("/v1/import", json!({ "records": [] })).await.is(StatusCode::FORBIDDEN);
+    let refused = admin.get("/v1/audit?action=import&outcome=refused").await.json();
+    assert_eq!(refused["items"][0]["actor"]["name"], "staff");
     server.anonymous().post("/v1/import", json!({ "records": [] })).await.is(StatusCode::UNAUTHORIZED);
 }
 
@@ -501,4 +503,31 @@ fn a_full_disk_leaves_an_import_that_is_taken_back_whole() {
     assert_eq!(kept(folder), before);
     assert!(!folder.join("data/signet-import").exists());
     import(folder, &["--apply"], 0);
+}
+
+#[tokio::test]
+async fn an_identity_is_one_groups_and_a_counter_has_room_to_rise() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let (a, b) = ("AAAAAAAAAAAAAAAAAAAAAQ", "AAAAAAAAAAAAAAAAAAAAAg");
+    let group = |name: &str| json!({ "group": { "id": a, "name": name } });
+    let refused = admin.post("/v1/import", json!({ "records": [group("x"), group("y")], "apply": true })).await;
+    assert_eq!(refused.is_problem("invalid").errors(), [("records/1/id".to_owned(), "twice".to_owned())]);
+    for counter in ["version", "generation", "rights_version"] {
+        let mut user = json!({ "id": b, "username": "one", "password": HASH });
+        user[counter] = json!(u64::MAX);
+        let part = json!({ "records": [{ "user": user }], "apply": true });
+        let refused = admin.post("/v1/import", part).await.is_problem("invalid");
+        assert_eq!(refused.errors(), [(format!("records/0/{counter}"), "out_of_range".to_owned())]);
+    }
+    // The highest that is taken: a change of the password ends what was opened before.
+    let user = json!({ "id": b, "username": "one", "password": HASH, "generation": (1u64 << 53) - 1 });
+    admin.post("/v1/import", json!({ "records": [{ "user": user }], "apply": true })).await.is(StatusCode::OK);
+    let credentials = json!({ "username": "one", "password": DJANGO_PASSWORD });
+    let (mut one, mut other) = (server.anonymous(), server.anonymous());
+    one.post("/v1/login", credentials.clone()).await.is(StatusCode::OK);
+    other.post("/v1/login", credentials).await.is(StatusCode::OK);
+    let change = json!({ "old_password": DJANGO_PASSWORD, "new_password": "another short sentence" });
+    one.post("/v1/password", change).await.is(StatusCode::OK);
+    assert!(one.is_somebody().await && !other.is_somebody().await);
 }

@@ -274,3 +274,20 @@ async fn a_late_answer_with_an_older_cookie_loses_no_write() {
     assert_eq!(data, json!({ "draft": "precious" }));
     assert_eq!(reading.cookie, writing.cookie);
 }
+
+#[tokio::test]
+async fn a_log_in_that_arrives_slowly_does_not_bring_back_what_was_flushed() {
+    let server = Server::start().await;
+    server.user("alice", json!({})).await;
+    for end in ["flush", "everywhere"] {
+        let mut alice = server.log_in("alice").await;
+        alice.patch("/v1/session", json!({ "basket": 1 })).await.is(StatusCode::OK);
+        let credentials = json!({ "username": "alice", "password": PASSWORD });
+        let log_in = Parked::park(&server, &alice, "POST /v1/login", &credentials).await;
+        let path = if end == "flush" { "/v1/session" } else { "/v1/sessions" };
+        alice.delete(path).await.is(StatusCode::NO_CONTENT);
+        let answer = log_in.finish().await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(!answer.contains("basket"), "{end}: {answer}");
+    }
+}

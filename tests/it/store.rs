@@ -290,6 +290,8 @@ async fn conforms(store: &SharedStore) {
     commit(vec![entry("polls.vote"), entry("polls.voter"), Write::CreateGroup(editors.clone())]).await.unwrap();
     assert_eq!(commit(vec![entry("polls.vote")]).await, Err(StoreError::Taken("permission")));
     assert_eq!(commit(vec![Write::CreateGroup(group("editors"))]).await, Err(StoreError::Taken("group")));
+    let same = Group { name: "others".to_owned(), ..editors.clone() };
+    assert_eq!(commit(vec![Write::CreateGroup(same)]).await, Err(StoreError::Changed), "an identity is one group's");
     let mut carol = user("carol");
     carol.groups.insert(GroupId::random());
     assert_eq!(commit(vec![create(&carol)]).await, Err(StoreError::Changed));

@@ -490,7 +490,7 @@ async fn mails_and_questions_about_passwords_are_bounded_and_a_mailbox_tells_not
     visitor.post("/v1/password/reset", wish("nobody@example.com")).await.is_problem("too_many_requests");
     server.pass(61);
     visitor.post("/v1/password/reset", wish("nobody@example.com")).await.is(StatusCode::ACCEPTED);
-    // The owner's own wish is counted with the rest.
+    // The owner's own wish comes from the same address of the network.
     bob.post("/v1/email/verify", json!(null)).await.is_problem("too_many_requests");
     server.pass(1200);
     bob.post("/v1/email/verify", json!(null)).await.is(StatusCode::ACCEPTED);
@@ -524,4 +524,91 @@ async fn accounts_made_with_somebodys_address_do_not_fill_the_mailbox() {
         tokio::task::yield_now().await;
     }
     assert_eq!(to("Victim@example.com"), 3);
+}
+
+/// The subjects of the mails to an address, once there is one to `last` too.
+async fn subjects(server: &Server, address: &str, last: &str) -> Vec<String> {
+    let mails = || -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(server.folder().join("mail")) else { return Vec::new() };
+        entries.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default()).collect()
+    };
+    let to = |address: &str| -> Vec<String> {
+        let field = format!("To: {address}\r\n");
+        mails().into_iter().filter(|mail| mail.contains(&field)).collect()
+    };
+    let begun = Instant::now();
+    while to(last).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", mails());
+        tokio::task::yield_now().await;
+    }
+    server.app.post().unwrap().settle().await;
+    let subject = |mail: String| mail.split("Subject: ").nth(1).unwrap().split('\r').next().unwrap().to_owned();
+    let mut found: Vec<String> = to(address).into_iter().map(subject).collect();
+    found.sort_unstable();
+    found
+}
+
+#[tokio::test]
+async fn accounts_made_with_somebodys_address_do_not_keep_the_reset_from_its_owner() {
+    let server = Server::start_with(throttled()).await;
+    server.user("victim", json!({ "email": "victim@example.com" })).await;
+    for n in 0..8 {
+        let new = json!({ "username": format!("user{n}"), "password": PASSWORD, "email": "victim@example.com" });
+        Somebody::at(&server, &format!("203.0.113.{n}")).post("/v1/register", new).await.is(StatusCode::CREATED);
+    }
+    let wish = json!({ "email": "victim@example.com" });
+    server.anonymous().post("/v1/password/reset", wish).await.is(StatusCode::ACCEPTED);
+    let other = json!({ "username": "other", "password": PASSWORD, "email": "other@example.com" });
+    server.anonymous().post("/v1/register", other).await.is(StatusCode::CREATED);
+    let found = subjects(&server, "victim@example.com", "other@example.com").await;
+    let count = |subject: &str| found.iter().filter(|found| *found == subject).count();
+    assert_eq!(count("Confirm your address"), 3, "{found:?}");
+    // The owner's own account, and at most four of the others.
+    assert_eq!(count("Set a new password"), 5, "{found:?}");
+}
+
+#[tokio::test]
+async fn a_mailbox_is_one_however_its_address_is_spelt() {
+    let server = Server::start_with(throttled()).await;
+    // Letters of full width, which mail servers take for plain ones.
+    let spellings =
+        ["v@example.com", "V@example.com", "v@\u{ff45}xample.com", "v@e\u{ff58}ample.com", "\u{ff56}@example.com"];
+    for (n, email) in spellings.iter().cycle().take(15).enumerate() {
+        let new = json!({ "username": format!("user{n}"), "password": PASSWORD, "email": email });
+        Somebody::at(&server, &format!("203.0.113.{n}")).post("/v1/register", new).await.is(StatusCode::CREATED);
+    }
+    server.app.post().unwrap().settle().await;
+    assert_eq!(std::fs::read_dir(server.folder().join("mail")).unwrap().count(), 3);
+}
+
+#[tokio::test]
+async fn answers_that_are_refused_are_bounded_and_the_right_one_is_not_held_up_elsewhere() {
+    let server = Server::start_with(throttled()).await;
+    let (mut bob, _) = server.user("bob", json!({ "email": "bob@example.com" })).await;
+    bob.post("/v1/email/verify", json!(null)).await.is(StatusCode::ACCEPTED);
+    server.app.post().unwrap().settle().await;
+    let mail = std::fs::read_dir(server.folder().join("mail")).unwrap().next().unwrap().unwrap().path();
+    let mail = std::fs::read_to_string(mail).unwrap().replace("=\r\n", "").replace("=3D", "=");
+    let token = mail.split("#token=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let events = async || {
+        let mut admin = server.admin().await;
+        let page = admin.get("/v1/audit?outcome=refused&limit=200").await.is(StatusCode::OK).json();
+        page["items"].as_array().unwrap().len()
+    };
+    let mut visitor = Somebody::at(&server, "203.0.113.1");
+    let before = events().await;
+    for n in 0..60 {
+        let reset = json!({ "token": "a.b.c", "new_password": "another short sentence" });
+        let answer = match n % 2 {
+            0 => visitor.post("/v1/password/reset/confirm", reset).await,
+            _ => visitor.post("/v1/email/verify/confirm", json!({ "token": "a.b.c" })).await,
+        };
+        answer.is_problem(if n < 20 { "invalid_token" } else { "too_many_requests" });
+    }
+    assert_eq!(events().await - before, 20, "what is not judged leaves no event");
+    let proof = json!({ "token": token });
+    visitor.post("/v1/email/verify/confirm", proof.clone()).await.is_problem("too_many_requests");
+    Somebody::at(&server, "198.51.100.1").post("/v1/email/verify/confirm", proof).await.is(StatusCode::NO_CONTENT);
+    server.pass(31);
+    visitor.post("/v1/email/verify/confirm", json!({ "token": "a.b.c" })).await.is_problem("invalid_token");
 }

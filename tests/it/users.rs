@@ -2,6 +2,9 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use signet::administration::Staff;
+use signet::error::Error;
+use signet::session;
 
 use crate::harness::{Client, PASSWORD, Server, at_once};
 
@@ -372,4 +375,21 @@ async fn parallel_changes_of_one_user_all_happen() {
     assert!(statuses.iter().all(StatusCode::is_success), "{statuses:?}");
     let me = client.get("/v1/me").await.json();
     assert!(me["first_name"].as_str().unwrap().starts_with('n') && me["last_name"].as_str().unwrap().starts_with('n'));
+}
+
+#[tokio::test]
+async fn what_a_group_does_not_grant_any_more_is_not_granted_by_who_was_let_in_before() {
+    let server = Server::start().await;
+    server.permissions(&["polls.vote"]).await;
+    let group = server.group("voters", &["polls.vote"]).await;
+    let (staff, _) = server.user("staff", json!({ "is_staff": true, "groups": ["voters"] })).await;
+    // Let in, with all of its body there; a password is still to be hashed.
+    let session = session::authenticate(&server.app, staff.cookie.as_deref()).await.unwrap();
+    let client = signet::audit::Client::default();
+    let at_work = Staff::new(&server.app, &session, &client);
+    at_work.create_group("before", &["polls.vote".to_owned()]).await.unwrap();
+    let path = format!("/v1/groups/{group}");
+    server.admin().await.patch(&path, json!({ "permissions": [] })).await.is(StatusCode::OK);
+    let refused = at_work.create_group("after", &["polls.vote".to_owned()]).await;
+    assert!(matches!(refused, Err(Error::BeyondOwnRights(_))), "{refused:?}");
 }

@@ -34,6 +34,14 @@ async fn a_proxy_is_told_who_it_is_or_401_or_403() {
         ("?any=polls.open,polls.vote", 204),
         ("?any=polls.open", 403),
         ("?any=", 403),
+        ("?permission=", 403),
+        ("?permission=,", 403),
+        ("?group=", 403),
+        // A condition that is misspelt is not one that holds.
+        ("?permissions=polls.open", 403),
+        ("?Staff=true", 403),
+        ("?group%5B%5D=nothing", 403),
+        ("?permission=polls.vote&x=1", 403),
         ("?group=empty", 204),
         ("?group=empty,nothing", 403),
         ("?staff=true", 403),
@@ -76,7 +84,8 @@ async fn the_cross_site_rule_is_judged_for_the_original_request() {
     let mut admin = server.admin().await;
     let (own, other) = (("origin", ORIGIN), ("origin", "https://evil.example"));
     let (same, cross) = (("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site"));
-    let table: [(&[(&str, &str)], u16); 12] = [
+    let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let table: [(&[(&str, &str)], u16); 17] = [
         (&[("x-forwarded-method", "GET"), cross], 204),
         (&[("x-original-method", "GET"), other], 204),
         (&[("x-forwarded-method", "POST"), cross], 403),
@@ -90,6 +99,12 @@ async fn the_cross_site_rule_is_judged_for_the_original_request() {
         (&[("x-forwarded-method", "GET"), ("x-original-method", "POST"), cross], 403),
         (&[("x-forwarded-method", "get"), cross], 403),
         (&[("x-forwarded-method", "POST")], 204),
+        // A page opens a WebSocket by a GET, and what it sends then is no GET.
+        (&[("x-forwarded-method", "GET"), key, cross], 403),
+        (&[("x-forwarded-method", "GET"), key, other], 403),
+        (&[("x-forwarded-method", "GET"), ("sec-fetch-mode", "websocket"), ("sec-fetch-site", "same-site")], 403),
+        (&[("x-forwarded-method", "GET"), key, same, own], 204),
+        (&[("x-forwarded-method", "GET"), key], 204),
     ];
     for (fields, status) in table {
         let answer = admin.call(Method::GET, "/v1/verify", None, fields).await;
@@ -111,7 +126,9 @@ async fn a_browser_is_sent_to_the_page_to_log_in_and_nowhere_else() {
     };
     let back = |next: &str| (302, format!("/login?from=proxy&next={next}"));
     assert_eq!(page("/a/b?c=d&e=f", "?redirect=true").await, back("%2Fa%2Fb%3Fc%3Dd%26e%3Df"));
-    for elsewhere in ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", ""] {
+    for elsewhere in
+        ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "/\t/evil.example", ""]
+    {
         assert_eq!(page(elsewhere, "?redirect=true").await, (302, "/login?from=proxy".to_owned()), "{elsewhere}");
     }
     assert_eq!(page("/a", "").await.0, 401, "nginx asks without");

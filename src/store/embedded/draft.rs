@@ -256,7 +256,7 @@ impl<'a> Draft<'a> {
             Write::DropTokens { owner, ids } => self.drop_tokens(owner, &ids),
             Write::Challenge { user, kind, challenge } => self.ask(user, kind, &challenge),
             Write::Answer { user, kind, digest } => self.answer(user, kind, digest),
-            Write::CreateGroup(group) => self.store_group(None, &group),
+            Write::CreateGroup(group) => self.create_group(&group),
             Write::ChangeGroup { group, was } => self.change_group(group, was),
             Write::DeleteGroup { id, was } => self.delete_group(id, was),
             Write::CreatePermission(permission) => self.create_permission(&permission),

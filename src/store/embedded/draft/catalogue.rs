@@ -7,7 +7,14 @@ use crate::store::StoreError;
 use crate::store::embedded::layout::{Key, to_json};
 
 impl Draft<'_> {
-    pub(super) fn store_group(&mut self, old: Option<&Group>, new: &Group) -> Outcome<()> {
+    pub(super) fn create_group(&mut self, group: &Group) -> Outcome<()> {
+        if self.get(&Key::group(group.id))?.is_some() {
+            return Err(StoreError::Changed);
+        }
+        self.store_group(None, group)
+    }
+
+    fn store_group(&mut self, old: Option<&Group>, new: &Group) -> Outcome<()> {
         for permission in &new.permissions {
             self.must_be_there(&Key::permission(permission.as_str()))?;
         }
