@@ -76,7 +76,7 @@ const API: [&[&str]; 10] = [
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 27] = [
+const FOREIGN: [(&str, &[&str]); 28] = [
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys", "throttle"]),
     ("ipnet", &["api/proxies"]),
@@ -98,6 +98,7 @@ const FOREIGN: [(&str, &[&str]); 27] = [
     ("rustix", &["keys"]),
     ("lettre", &["mail"]),
     ("url", &["mail"]),
+    ("idna", &["user"]),
     ("percent_encoding", &["mail"]),
     ("reqwest", &["import/remote"]),
     ("chrono_tz", &["import/django"]),
