@@ -95,7 +95,9 @@ impl Username {
             return Err(fault());
         }
         let name: String = text.nfkc().collect();
-        let allowed = |c: char| c.is_alphanumeric() || "@.+-_".contains(c);
+        // The fillers of Hangul are letters that nobody sees: with one, two names would look the same.
+        let invisible = |c: char| matches!(c, '\u{115f}' | '\u{1160}');
+        let allowed = |c: char| (c.is_alphanumeric() && !invisible(c)) || "@.+-_".contains(c);
         if name.is_empty() || name.chars().count() > USERNAME_MAX || !name.chars().all(allowed) {
             return Err(fault());
         }
@@ -120,8 +122,8 @@ impl Username {
 /// `normalize_email`). Empty is allowed.
 ///
 /// # Errors
-/// A fault of `email` when it is longer than 254 characters, has no `@` with text on both sides, or holds
-/// white space or a control character.
+/// A fault of `email` when it is longer than 254 characters, has no `@` with text on both sides, holds white space or a
+/// control character, or names its domain in a form that mail servers take for another one's (UTS #46).
 pub fn email(text: &str) -> Result<String, Fault> {
     let text = text.trim();
     if text.is_empty() {
@@ -135,11 +137,13 @@ pub fn email(text: &str) -> Result<String, Fault> {
         )
     };
     let (name, domain) = text.rsplit_once('@').ok_or_else(fault)?;
+    let lower = domain.to_lowercase();
+    let one_form = domain.is_ascii() || matches!(idna::domain_to_unicode(&lower), (form, Ok(())) if form == lower);
     let odd = |c: char| c.is_control() || c.is_whitespace() || "<>,;:\"()[]\\".contains(c);
-    if name.is_empty() || domain.is_empty() || text.chars().count() > 254 || text.chars().any(odd) {
+    if name.is_empty() || domain.is_empty() || text.chars().count() > 254 || text.chars().any(odd) || !one_form {
         return Err(fault());
     }
-    Ok(format!("{name}@{}", domain.to_lowercase()))
+    Ok(format!("{name}@{lower}"))
 }
 
 /// The key under which an address is found: without regard to case and width, in both of its parts. Two addresses of
@@ -172,7 +176,8 @@ mod tests {
         assert_eq!(key("BOB"), key("bob"));
         assert_eq!(key("\u{2126}"), key("\u{3a9}"));
         assert_eq!(key("stra\u{df}e"), key("STRASSE"));
-        for bad in ["", "a b", "a\n", "a\u{a0}b", "a\u{200b}", "a\u{2013}b", "o'neil", "a\0"] {
+        for bad in ["", "a b", "a\n", "a\u{a0}b", "a\u{200b}", "a\u{2013}b", "o'neil", "a\0", "a\u{3164}", "a\u{ffa0}b"]
+        {
             assert!(Username::parse(bad).is_err(), "{bad:?}");
         }
         assert!(Username::parse(&"a".repeat(151)).is_err());
@@ -194,6 +199,11 @@ mod tests {
     fn addresses_keep_the_case_of_the_name_only() {
         assert_eq!(email(" A@B@Ex.COM "), Ok("A@B@ex.com".into()));
         assert_eq!(email("  "), Ok(String::new()));
+        assert_eq!(email("a@B\u{dc}cher.example"), Ok("a@b\u{fc}cher.example".into()));
+        // Full width, a soft hyphen, an ideographic full stop: all of them the domain b.example to a mail server.
+        for bad in ["a@\u{ff42}.example", "a@b\u{ad}.example", "a@b\u{200b}.example", "a@b\u{3002}example"] {
+            assert!(email(bad).is_err(), "{bad:?}");
+        }
         for bad in ["nobody", "@x", "x@", "a@b\r\nBcc: c@d", "a b@c"] {
             assert!(email(bad).is_err(), "{bad:?}");
         }

@@ -49,7 +49,8 @@ impl Staff<'_> {
     ///
     /// # Errors
     /// `NotFound`; `PreconditionFailed` when `if_match` names another version; faults of the members;
-    /// `BeyondOwnRights` when the group grants, before or after, what one does not have; `Taken`;
+    /// `BeyondOwnRights` when the group grants, before or after, what one does not have, or gets another name and has
+    /// a member whom one may not touch; `Taken`;
     /// `RightsTooLarge` when a member's session could not carry the new name; as [`App::commit`].
     pub async fn change_group(&self, id: GroupId, change: &GroupChange, if_match: Option<u64>) -> Result<Group, Error> {
         let found = match &change.permissions {
@@ -81,6 +82,7 @@ impl Staff<'_> {
             if group.name != before.name {
                 // Tokens name groups: every member's is stale now.
                 for member in self.app.store().members(id).await.map_err(unavailable)? {
+                    self.may_touch(&member)?;
                     let mut names = self.app.groups().names_of(&member.groups);
                     names.retain(|name| *name != before.name);
                     names.push(group.name.clone());
@@ -109,13 +111,14 @@ impl Staff<'_> {
     /// Deletes the group; its members lose what it granted on their next request.
     ///
     /// # Errors
-    /// `NotFound`; `BeyondOwnRights`; as [`App::commit`].
+    /// `NotFound`; `BeyondOwnRights`, also when it has a member whom one may not touch; as [`App::commit`].
     pub async fn delete_group(&self, id: GroupId) -> Result<(), Error> {
         let act = persist(|| async {
             let group = self.group(id).await?;
             self.must_hold(group.permissions.iter().map(Permission::as_str))?;
             let mut writes = Vec::new();
             for member in self.app.store().members(id).await.map_err(unavailable)? {
+                self.may_touch(&member)?;
                 let mut after = member.clone();
                 after.groups.remove(&id);
                 writes.extend(revoking(self.app, &member, &mut after));

@@ -309,8 +309,8 @@ impl UsersApi {
 
     /// Take a user's password away
     ///
-    /// Nobody can log in to the account with a password until its owner has set a new one by a mail; all of its
-    /// sessions end.
+    /// Nobody can log in to the account with a password any more, and no mail sets a new one; all of its sessions end.
+    /// What gives it one again is the command `signet user password`.
     #[oai(path = "/v1/users/:id/password", method = "delete", operation_id = "delete_user_password")]
     async fn delete_user_password(
         &self,

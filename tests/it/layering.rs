@@ -78,7 +78,7 @@ const API: [&[&str]; 11] = [
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 27] = [
+const FOREIGN: [(&str, &[&str]); 28] = [
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys", "throttle"]),
     ("ipnet", &["api/proxies"]),
@@ -100,6 +100,7 @@ const FOREIGN: [(&str, &[&str]); 27] = [
     ("rustix", &["keys"]),
     ("lettre", &["mail"]),
     ("url", &["mail"]),
+    ("idna", &["user"]),
     ("percent_encoding", &["mail"]),
     ("reqwest", &["import/remote"]),
     ("chrono_tz", &["import/django"]),

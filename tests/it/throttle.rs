@@ -570,9 +570,8 @@ async fn accounts_made_with_somebodys_address_do_not_keep_the_reset_from_its_own
 #[tokio::test]
 async fn a_mailbox_is_one_however_its_address_is_spelt() {
     let server = Server::start_with(throttled()).await;
-    // Letters of full width, which mail servers take for plain ones.
-    let spellings =
-        ["v@example.com", "V@example.com", "v@\u{ff45}xample.com", "v@e\u{ff58}ample.com", "\u{ff56}@example.com"];
+    // Letters of full width are plain ones to people.
+    let spellings = ["v@example.com", "V@EXAMPLE.com", "\u{ff56}@example.com", "\u{ff36}@example.com"];
     for (n, email) in spellings.iter().cycle().take(15).enumerate() {
         let new = json!({ "username": format!("user{n}"), "password": PASSWORD, "email": email });
         Somebody::at(&server, &format!("203.0.113.{n}")).post("/v1/register", new).await.is(StatusCode::CREATED);

@@ -393,3 +393,20 @@ async fn what_a_group_does_not_grant_any_more_is_not_granted_by_who_was_let_in_b
     let refused = at_work.create_group("after", &["polls.vote".to_owned()]).await;
     assert!(matches!(refused, Err(Error::BeyondOwnRights(_))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_group_is_not_renamed_or_deleted_under_somebody_whom_one_may_not_touch() {
+    let server = Server::start().await;
+    let group = server.group("finance", &[]).await;
+    let path = format!("/v1/groups/{group}");
+    let mut admin = server.admin().await;
+    let own = format!("/v1/users/{}", admin.get("/v1/me").await.text("id"));
+    admin.patch(&own, json!({ "groups": ["finance"] })).await.is(StatusCode::OK);
+    let (mut staff, _) = server.user("staff", json!({ "is_staff": true })).await;
+    staff.patch(&path, json!({ "name": "x" })).await.is_problem("forbidden");
+    staff.delete(&path).await.is_problem("forbidden");
+    assert_eq!(admin.get("/v1/me").await.json()["groups"], json!(["finance"]));
+    admin.patch(&own, json!({ "groups": [] })).await.is(StatusCode::OK);
+    staff.patch(&path, json!({ "name": "x" })).await.is(StatusCode::OK);
+    staff.delete(&path).await.is(StatusCode::NO_CONTENT);
+}
