@@ -126,7 +126,8 @@ fn an_operation_that_is_not_known_has_its_place() {
         json!({ "application/json": { "schema": { "type": "object", "properties": { "id": { "type": "string" } } } } });
     let parameters =
         json!([{ "name": "id", "in": "path", "required": true, "description": "The thing.", "example": "one" }]);
-    let body = json!({ "content": { "application/json": { "example": { "name": "first", "size": 1 } } } });
+    let body =
+        json!({ "content": { "application/json": { "example": { "name": "first", "permissions": ["polls.vote"] } } } });
     document["paths"]["/v1/things/{id}"] = json!({
         "delete": operation("delete_thing", "204", Value::Null, json!({ "parameters": parameters })),
         "get": operation("get_thing", "200", thing.clone(), json!({ "parameters": parameters })),
@@ -157,7 +158,7 @@ fn an_operation_that_is_not_known_has_its_place() {
     assert_eq!(last["name"], "Log out at the end");
     let item = |name: &str| requests(folder).iter().find(|item| item["name"] == name).unwrap();
     let make = item("create_thing");
-    assert_eq!(make["request"]["body"]["raw"], "{\n  \"name\": \"first-{{run}}\",\n  \"size\": 1\n}");
+    assert_eq!(make["request"]["body"]["raw"], "{\n  \"name\": \"first-{{run}}\",\n  \"permissions\": []\n}");
     assert!(make["event"].to_string().contains(r#"pm.collectionVariables.set(\"thingId\", pm.response.json().id)"#));
     assert_eq!(item("get_thing")["request"]["url"]["variable"][0]["value"], "{{thingId}}");
     assert!(item("stream_things")["event"].to_string().contains("pm.execution.skipRequest()"));

@@ -19,6 +19,9 @@ const MEMBERS: [(&str, &str, &str); 8] = [
     ("request_password_reset", "email", "{{email}}"),
 ];
 
+/// Lists of what others made: on an empty server nobody has, and a new account could hand on none of it.
+const LENT: [&str; 3] = ["permissions", "user_permissions", "groups"];
+
 /// A request as an item of its folder.
 pub(super) fn item(document: &Value, operations: &[Operation<'_>], step: &Step<'_>) -> Value {
     let (Step::Operation(operation) | Step::LogIn(operation, _) | Step::LogOut(operation)) = step;
@@ -85,6 +88,8 @@ fn fill(operations: &[Operation<'_>], operation: &Operation<'_>, body: &mut Valu
         let own = MEMBERS.iter().find(|(id, member, _)| *id == operation.id && member == name);
         if let Some((_, _, variable)) = own {
             *value = json!(variable);
+        } else if things && LENT.contains(&name.as_str()) && value.is_array() {
+            *value = json!([]);
         } else if let (true, "name" | "username", Some(text)) = (things, name.as_str(), value.as_str()) {
             *value = json!(format!("{text}-{{{{run}}}}"));
         }
