@@ -24,8 +24,8 @@ const HOW: &str = "## How to use it\n\nSet `adminPassword` to the password that 
     and `baseUrl` to its address. Every request can be sent by itself, and the whole can be run from the top to the \
     bottom, also again and again: what it makes carries the name of the run. **Log in** sets the session's cookie; the \
     cookie jar keeps it and sends it back, so there is nothing to copy and nothing to fill in under *Authorization*.\n\n\
-    Run it on a server of your own for trying: it logs everybody out, and it leaves accounts and groups behind when \
-    it is stopped half-way. After some runs in a row a server answers 429 here and there, unless it was started with \
+    Run it on a server of your own for trying: it logs everybody out, and each run leaves the account that it registered \
+    and the imported one behind. After some runs in a row a server answers 429 here and there, unless it was started with \
     `--throttle off`.";
 
 /// The collection as it is committed: indented, with a line end.
