@@ -30,6 +30,7 @@ pub mod machine;
 pub mod origin;
 pub mod pages;
 pub mod permissions;
+pub mod postman;
 pub mod problem;
 pub mod proxies;
 pub mod recovery;

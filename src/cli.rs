@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::api::document;
+use crate::api::{document, postman};
 use crate::app::Clock;
 use crate::config::{Config, Flags, Log};
 use crate::keys::{self, Keyring};
@@ -46,6 +46,8 @@ enum Command {
     Export(import::Export),
     /// Print the API document
     Openapi,
+    /// Print the API document as a Postman collection, with a test on every request
+    Postman,
 }
 
 /// Where the folders of the stopped server are.
@@ -174,6 +176,7 @@ pub fn run() -> ExitCode {
         Some(Command::Export(command)) => import::export(command),
         Some(Command::User(command)) => users::users(command),
         Some(Command::Openapi) => print(&document::text()),
+        Some(Command::Postman) => print(&postman::text()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -50,7 +50,7 @@ const GROUND: [&[&str]; 6] = [
 
 /// Inside `api`, what serves the groups of operations, from the top down.
 const API: [&[&str]; 11] = [
-    &["docs", "pages"],
+    &["docs", "pages", "postman"],
     &["document"],
     &[
         "account",

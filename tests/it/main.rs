@@ -24,6 +24,7 @@ mod meanwhile;
 mod openapi;
 mod operator;
 mod passwords;
+mod postman;
 mod problems;
 mod readme;
 mod renewal;
