@@ -31,13 +31,11 @@ class Generators(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = workplace("generators")
+        cls.said = {}
+        # One after the other: each takes a whole Java.
         for language in LANGUAGES:
-            config = {"generatorName": language, "inputSpec": str(ROOT / "openapi/signet.json")}
-            config["outputDir"] = str(cls.folder / language)
-            (cls.folder / f"{language}.json").write_text(json.dumps(config))
-        # All in one run of Java, one after the other.
-        configs = [f"{language}.json" for language in LANGUAGES]
-        cls.said = run(["openapi-generator-cli", "batch", "--threads", "1", "--fail-fast", *configs], cls.folder)
+            words = ["openapi-generator-cli", "generate", "-i", ROOT / "openapi/signet.json", "-g", language]
+            cls.said[language] = run([*words, "-o", cls.folder / language], cls.folder)
         document = json.loads((ROOT / "openapi/signet.json").read_text())
         cls.schemas = [name.lower() for name in document["components"]["schemas"]]
 
@@ -46,9 +44,12 @@ class Generators(unittest.TestCase):
         self.assertIn("No validation issues detected.", said)
 
     def test_no_generator_complains(self):
-        complaints = [line for line in self.said.splitlines() if re.search(r"\b(WARN|ERROR|Exception)\b", line)]
-        self.assertEqual([line for line in complaints if not HARMLESS.search(line)], [])
-        self.assertIn(f"[SUCCESS] Batch generation finished {len(LANGUAGES)} generators successfully.", self.said)
+        for language, said in self.said.items():
+            with self.subTest(language):
+                # The log is there to be searched.
+                self.assertIn("writing file", said)
+                complaints = [line for line in said.splitlines() if re.search(r"\b(WARN|ERROR|Exception)\b", line)]
+                self.assertEqual([line for line in complaints if not HARMLESS.search(line)], [])
 
     def test_every_language_has_its_operations_and_models(self):
         for language, (file, operation) in LANGUAGES.items():
