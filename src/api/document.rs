@@ -45,6 +45,9 @@ pub fn document() -> Value {
         }
     }
     add_problem(&mut document);
+    if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
+        schemas.values_mut().for_each(require_nullable);
+    }
     if let Some(Value::Array(tags)) = document.get_mut("tags") {
         tags.sort_by_key(|tag| GROUPS.iter().position(|group| tag["name"] == *group));
     }
@@ -260,6 +263,18 @@ fn narrow(schema: &mut Value) {
     }
 }
 
+/// A member that may be null is always there, if only as null: a client has one way to be without it, not two.
+fn require_nullable(schema: &mut Value) {
+    let Some(Value::Object(members)) = schema.get("properties") else { return };
+    let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let is_there = |name: &String| required.iter().any(|required| required == name);
+    let there = members.iter().filter(|(name, member)| member["nullable"] == true || is_there(name));
+    let there: Vec<&String> = there.map(|(name, _)| name).collect();
+    if !there.is_empty() {
+        schema["required"] = json!(there);
+    }
+}
+
 /// The schema of problems, which no operation names by itself.
 fn add_problem(document: &mut Value) {
     let mut registry = Registry::new();
@@ -279,6 +294,7 @@ fn tidy(value: &mut Value) {
     match value {
         Value::Object(members) => {
             let most = match members.get("format").and_then(Value::as_str) {
+                Some("uint8") => Some((u64::from(u8::MAX), "int32")),
                 Some("uint16") => Some((u64::from(u16::MAX), "int32")),
                 Some("uint32") => Some((u64::from(u32::MAX), "int64")),
                 Some("uint64") => Some((9_007_199_254_740_991, "int64")),
