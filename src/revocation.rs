@@ -13,6 +13,10 @@ use chrono::{DateTime, Utc};
 use crate::claims::{Claims, UserId};
 use crate::store::Revocation;
 
+pub mod feed;
+
+use feed::Feed;
+
 /// How a token stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -30,6 +34,7 @@ pub struct Revocations {
     sessions: Sharded<i64>,
     users: Sharded<Mark>,
     epoch: AtomicU64,
+    feed: Feed,
 }
 
 /// The oldest of a user's tokens that count.
@@ -41,8 +46,14 @@ struct Mark {
 }
 
 impl Revocations {
-    /// Takes a revocation in. Takes effect on the next judgement.
+    /// Takes a revocation in, wherever it was made: takes effect on the next judgement, and is then told to those who
+    /// follow the feed.
     pub fn learn(&self, revocation: &Revocation) {
+        self.take_in(revocation);
+        self.feed.tell(*revocation);
+    }
+
+    fn take_in(&self, revocation: &Revocation) {
         match *revocation {
             Revocation::Session { id, until } => {
                 let until = until.timestamp();
@@ -75,6 +86,12 @@ impl Revocations {
             Some(mark) if claims.rights_version < mark.rights_version => Standing::Stale,
             _ => Standing::Live,
         }
+    }
+
+    /// What was learned lately, for those who follow it.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// The present epoch, with which new tokens are issued.
