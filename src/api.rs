@@ -31,6 +31,7 @@ pub mod permissions;
 pub mod problem;
 pub mod proxies;
 pub mod recovery;
+pub mod revocations;
 pub mod rights;
 pub mod session;
 pub mod sessions;
@@ -85,6 +86,7 @@ pub(crate) fn operations() -> impl OpenApi {
         groups::GroupsApi,
         permissions::PermissionsApi,
         audit::AuditApi,
+        revocations::RevocationsApi,
         machine::MachineApi,
     )
 }

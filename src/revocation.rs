@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
-use crate::claims::{Claims, UserId};
+use crate::claims::{Claims, SessionId, UserId, instant};
 use crate::store::Revocation;
 
 pub mod feed;
@@ -88,6 +88,33 @@ impl Revocations {
         }
     }
 
+    /// What is held from a shard on: whole shards, until there are some thousand entries; and the shard to go on from.
+    #[must_use]
+    pub fn page(&self, from: u8) -> (Vec<Revocation>, Option<u8>) {
+        let mut found = Vec::new();
+        for at in usize::from(from)..SHARDS {
+            let sessions = self.sessions.shards[at].read().unwrap_or_else(PoisonError::into_inner);
+            let session = |(id, until): (&[u8; 16], &i64)| Revocation::Session {
+                id: SessionId::from_bytes(*id),
+                until: instant(*until),
+            };
+            found.extend(sessions.iter().map(session));
+            drop(sessions);
+            let users = self.users.shards[at].read().unwrap_or_else(PoisonError::into_inner);
+            let user = |(id, mark): (&[u8; 16], &Mark)| Revocation::User {
+                id: UserId::from_bytes(*id),
+                generation: mark.generation,
+                rights_version: mark.rights_version,
+                until: instant(mark.until),
+            };
+            found.extend(users.iter().map(user));
+            if found.len() >= PAGE {
+                return (found, u8::try_from(at + 1).ok());
+            }
+        }
+        (found, None)
+    }
+
     /// What was learned lately, for those who follow it.
     #[must_use]
     pub fn feed(&self) -> &Feed {
@@ -129,6 +156,9 @@ struct Sharded<V> {
 type Shard<V> = HashMap<[u8; 16], V, BuildHasherDefault<IdHasher>>;
 
 const SHARDS: usize = 256;
+
+/// Entries with which a page of the snapshot ends after the present shard.
+const PAGE: usize = 10_000;
 
 impl<V> Default for Sharded<V> {
     fn default() -> Self {

@@ -16,6 +16,7 @@ use crate::api::problem::Problem;
 use crate::api::visit::Visit;
 use crate::audit::Client;
 use crate::error::Error;
+use crate::revocation::Standing;
 use crate::session::{self, Session};
 
 /// The name of the security scheme in API documents.
@@ -146,6 +147,35 @@ pub struct StaffRequired {
 }
 
 guard!(StaffRequired, optional: false, staff);
+
+/// The permission to read what has ended.
+pub const VIEW_REVOCATIONS: &str = "signet.view_revocations";
+
+fn revocation_reader(session: &Session) -> Result<(), Error> {
+    if session.has_permission(VIEW_REVOCATIONS) { somebody(session) } else { staff(session) }
+}
+
+/// Staff, or somebody with the permission to read what has ended: 401 for nobody, 403 for others.
+pub struct RevocationReader {
+    visit: Visit,
+}
+
+guard!(RevocationReader, optional: false, revocation_reader);
+
+impl RevocationReader {
+    /// Whether nothing that was revoked since covers the session.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.claims().is_some_and(|claims| self.visit.app().revocations().judge(claims) == Standing::Live)
+    }
+
+    /// Asks again, for an answer that takes its time.
+    ///
+    /// # Errors
+    /// As [`session::authenticate`], and for somebody without the right.
+    pub(crate) async fn look_again(&self) -> Result<(), Error> {
+        revocation_reader(&session::authenticate(self.visit.app(), self.token()).await?)
+    }
+}
 
 /// A permission that a guard asks for, by type.
 pub trait NamedPermission: Send + Sync {

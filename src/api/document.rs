@@ -96,7 +96,7 @@ fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let parameters: Vec<(String, String)> = parameters(operation);
     let has_session = operation.contains_key("security");
-    let staff = ["/v1/users", "/v1/groups", "/v1/epoch", "/v1/import", "/v1/audit"];
+    let staff = ["/v1/users", "/v1/groups", "/v1/epoch", "/v1/import", "/v1/audit", "/v1/revocations"];
     let is_administration =
         staff.iter().any(|p| path.starts_with(p)) || (path.starts_with("/v1/permissions") && !path.ends_with("/check"));
     operation.entry("security").or_insert_with(|| json!([{}]));

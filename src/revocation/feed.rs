@@ -21,7 +21,7 @@ const BATCH: usize = 256;
 const FOLLOWERS_MAX: usize = 256;
 
 /// A place in the feed of one run of the server: everything before it had been learned when it was given out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
     run: u64,
     count: u64,

@@ -61,6 +61,7 @@ const API: [&[&str]; 10] = [
         "machine",
         "permissions",
         "recovery",
+        "revocations",
         "rights",
         "sessions",
         "users",
