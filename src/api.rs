@@ -34,6 +34,7 @@ pub mod postman;
 pub mod problem;
 pub mod proxies;
 pub mod recovery;
+pub mod revocations;
 pub mod rights;
 pub mod session;
 pub mod sessions;
@@ -103,6 +104,7 @@ pub(crate) fn operations() -> impl OpenApi {
         groups::GroupsApi,
         permissions::PermissionsApi,
         audit::AuditApi,
+        revocations::RevocationsApi,
         machine::MachineApi,
     )
 }

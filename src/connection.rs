@@ -1,16 +1,18 @@
 //! Connections: how they are accepted, encrypted with rustls, and ended when they are silent; and a certificate for
 //! localhost for trying things out.
 
+use std::io;
 use std::path::Path;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use poem::http::uri::Scheme;
 use poem::listener::{
     Acceptor, AcceptorExt as _, BoxAcceptor, IntoTlsConfigStream as _, RustlsCertificate, RustlsConfig, TcpAcceptor,
 };
-
 use poem::web::{LocalAddr, RemoteAddr};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_io_timeout::TimeoutStream;
 
@@ -51,7 +53,7 @@ struct Patient {
 }
 
 impl Acceptor for Patient {
-    type Io = Pin<Box<TimeoutStream<TcpStream>>>;
+    type Io = Heard;
 
     fn local_addr(&self) -> Vec<LocalAddr> {
         self.inner.local_addr()
@@ -67,7 +69,55 @@ impl Acceptor for Patient {
         let mut stream = TimeoutStream::new(stream);
         stream.set_read_timeout(Some(SILENCE_MAX));
         stream.set_write_timeout(Some(SILENCE_MAX));
-        Ok((Box::pin(stream), local, remote, scheme))
+        Ok((Heard(Box::pin(stream)), local, remote, scheme))
+    }
+}
+
+/// A connection that ends when it is silent in both directions: whoever takes what is written is there, though nothing
+/// comes from there, as from somebody who follows a stream.
+struct Heard(Pin<Box<TimeoutStream<TcpStream>>>);
+
+impl Heard {
+    fn wrote(&mut self, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(done, Poll::Ready(Ok(1..))) {
+            // Begins the time of silence anew.
+            self.0.as_mut().set_read_timeout_pinned(Some(SILENCE_MAX));
+        }
+        done
+    }
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let done = self.0.as_mut().poll_write(cx, bytes);
+        self.wrote(done)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let done = self.0.as_mut().poll_write_vectored(cx, bytes);
+        self.wrote(done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_shutdown(cx)
     }
 }
 

@@ -10,8 +10,12 @@ use std::sync::{PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
-use crate::claims::{Claims, UserId};
+use crate::claims::{Claims, SessionId, UserId, instant};
 use crate::store::Revocation;
+
+pub mod feed;
+
+use feed::Feed;
 
 /// How a token stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +34,11 @@ pub struct Revocations {
     sessions: Sharded<i64>,
     users: Sharded<Mark>,
     epoch: AtomicU64,
+    feed: Feed,
 }
 
 /// The oldest of a user's tokens that count.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Mark {
     generation: u64,
     rights_version: u64,
@@ -41,12 +46,13 @@ struct Mark {
 }
 
 impl Revocations {
-    /// Takes a revocation in. Takes effect on the next judgement.
+    /// Takes a revocation in, wherever it was made: takes effect on the next judgement. Those who follow the feed are
+    /// then told, unless it was known.
     pub fn learn(&self, revocation: &Revocation) {
-        match *revocation {
+        let is_news = match *revocation {
             Revocation::Session { id, until } => {
                 let until = until.timestamp();
-                self.sessions.change(*id.bytes(), |old| until.max(old.copied().unwrap_or(until)));
+                self.sessions.change(*id.bytes(), |old| until.max(old.copied().unwrap_or(until)))
             }
             Revocation::User { id, generation, rights_version, until } => {
                 let until = until.timestamp();
@@ -54,11 +60,12 @@ impl Revocations {
                     generation: old.map_or(generation, |old| old.generation.max(generation)),
                     rights_version: old.map_or(rights_version, |old| old.rights_version.max(rights_version)),
                     until: old.map_or(until, |old| old.until.max(until)),
-                });
+                })
             }
-            Revocation::Epoch(epoch) => {
-                self.epoch.fetch_max(epoch, Ordering::SeqCst);
-            }
+            Revocation::Epoch(epoch) => self.epoch.fetch_max(epoch, Ordering::SeqCst) < epoch,
+        };
+        if is_news {
+            self.feed.tell(*revocation);
         }
     }
 
@@ -75,6 +82,39 @@ impl Revocations {
             Some(mark) if claims.rights_version < mark.rights_version => Standing::Stale,
             _ => Standing::Live,
         }
+    }
+
+    /// What is held from a shard on: whole shards, until there are some thousand entries; and the shard to go on from.
+    #[must_use]
+    pub fn page(&self, from: u8) -> (Vec<Revocation>, Option<u8>) {
+        let mut found = Vec::new();
+        for at in usize::from(from)..SHARDS {
+            let sessions = self.sessions.shards[at].read().unwrap_or_else(PoisonError::into_inner);
+            let session = |(id, until): (&[u8; 16], &i64)| Revocation::Session {
+                id: SessionId::from_bytes(*id),
+                until: instant(*until),
+            };
+            found.extend(sessions.iter().map(session));
+            drop(sessions);
+            let users = self.users.shards[at].read().unwrap_or_else(PoisonError::into_inner);
+            let user = |(id, mark): (&[u8; 16], &Mark)| Revocation::User {
+                id: UserId::from_bytes(*id),
+                generation: mark.generation,
+                rights_version: mark.rights_version,
+                until: instant(mark.until),
+            };
+            found.extend(users.iter().map(user));
+            if found.len() >= PAGE {
+                return (found, u8::try_from(at + 1).ok());
+            }
+        }
+        (found, None)
+    }
+
+    /// What was learned lately, for those who follow it.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// The present epoch, with which new tokens are issued.
@@ -113,23 +153,27 @@ type Shard<V> = HashMap<[u8; 16], V, BuildHasherDefault<IdHasher>>;
 
 const SHARDS: usize = 256;
 
+/// Entries with which a page of the snapshot ends after the present shard.
+const PAGE: usize = 10_000;
+
 impl<V> Default for Sharded<V> {
     fn default() -> Self {
         Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
     }
 }
 
-impl<V: Copy> Sharded<V> {
+impl<V: Copy + PartialEq> Sharded<V> {
     fn get(&self, id: &[u8; 16]) -> Option<V> {
         let shard = self.shards[usize::from(id[15])].read();
         shard.unwrap_or_else(PoisonError::into_inner).get(id).copied()
     }
 
-    fn change(&self, id: [u8; 16], change: impl FnOnce(Option<&V>) -> V) {
+    /// Whether the value is another one now.
+    fn change(&self, id: [u8; 16], change: impl FnOnce(Option<&V>) -> V) -> bool {
         let shard = self.shards[usize::from(id[15])].write();
         let mut shard = shard.unwrap_or_else(PoisonError::into_inner);
         let value = change(shard.get(&id));
-        shard.insert(id, value);
+        shard.insert(id, value) != Some(value)
     }
 
     fn retain(&self, keep: impl Fn(&V) -> bool) {

@@ -183,6 +183,12 @@ pub async fn serve(
     let tending = tokio::spawn(app.clone().tend());
     let endpoint = crate::api::routes().with(Front::new(app.clone(), settings));
     let server = poem::Server::new_with_acceptor(acceptor);
+    let ending = app.clone();
+    let stop = async move {
+        stop.await;
+        // Streams have no end of their own, and running requests are waited for.
+        ending.revocations().feed().close();
+    };
     let served = server.run_with_graceful_shutdown(endpoint, stop, Some(DRAIN)).await;
     if let Some(post) = app.post() {
         post.finish(DRAIN_MAIL).await;

@@ -22,6 +22,9 @@ const DESCRIPTION: &str = "Django's sessions and authorization as one stateless 
     cookie that scripts cannot read: log in with `POST /v1/login`, and every further call carries it. Log-out, flush \
     and every change of rights act on the very next request.";
 
+/// The media type of server-sent events.
+pub(crate) const EVENTS: &str = "text/event-stream";
+
 /// Where the texts of the licences stand.
 const LICENSES: &str = "https://spdx.org/licenses/";
 
@@ -145,6 +148,10 @@ fn parameters(operation: &mut Map<String, Value>) -> Vec<(String, String)> {
                 schema["maximum"] = json!(200);
             }
             "search" => schema["maxLength"] = json!(150),
+            "seconds" => {
+                schema["minimum"] = json!(1);
+                schema["maximum"] = json!(86_400);
+            }
             "cursor" => schema["pattern"] = json!("^[A-Za-z0-9_-]*$"),
             _ => {}
         }
@@ -158,7 +165,11 @@ fn respell(response: &mut Value) {
     if let Some(Value::Object(content)) = response.get_mut("content") {
         *content = std::mem::take(content)
             .into_iter()
-            .map(|(kind, value)| (kind.trim_end_matches("; charset=utf-8").to_owned(), value))
+            .map(|(kind, value)| {
+                // An array is what clients would wait for the end of.
+                let value = if kind == EVENTS { json!({ "schema": { "type": "string" } }) } else { value };
+                (kind.trim_end_matches("; charset=utf-8").to_owned(), value)
+            })
             .collect();
     }
     if let Some(Value::Object(headers)) = response.get_mut("headers") {

@@ -36,11 +36,7 @@ pub struct NewApiToken {
 
 impl Example for NewApiToken {
     fn example() -> Self {
-        Self {
-            name: "nightly report".to_owned(),
-            permissions: vec!["polls.vote".to_owned()],
-            expires_in: Some(30 * 24 * 3600),
-        }
+        Self { name: "nightly report".to_owned(), permissions: Vec::new(), expires_in: Some(30 * 24 * 3600) }
     }
 }
 

@@ -78,6 +78,11 @@ impl Visit {
         Self(Arc::new(Record { app, settings, found, found_again, bearer, bearer_again, outcome }))
     }
 
+    /// Another visit, at which nobody was found yet.
+    pub(crate) fn afresh(&self) -> Self {
+        Self::new(self.0.app.clone(), Arc::clone(&self.0.settings))
+    }
+
     /// Signet.
     #[must_use]
     pub fn app(&self) -> &App {

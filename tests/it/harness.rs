@@ -288,7 +288,10 @@ impl Client {
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.unwrap().to_vec();
+        // A stream has no end to wait for.
+        let is_endless =
+            headers.get("content-type").is_some_and(|kind| kind == "text/event-stream") && !path.contains("seconds=");
+        let body = if is_endless { Vec::new() } else { response.bytes().await.unwrap().to_vec() };
         let answer = Answer { context: format!("{method} {path}"), status, headers, body };
         answer.keeps_the_promises();
         match answer.session_cookie().as_deref() {

@@ -61,6 +61,7 @@ const API: [&[&str]; 11] = [
         "machine",
         "permissions",
         "recovery",
+        "revocations",
         "rights",
         "sessions",
         "tokens",

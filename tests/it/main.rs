@@ -13,6 +13,7 @@ mod cookies;
 mod example;
 mod export;
 mod faults;
+mod feed;
 mod harness;
 mod import;
 mod keys;

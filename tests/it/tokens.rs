@@ -71,7 +71,7 @@ fn encoded(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// The claims of a token.
-fn claims_of(token: &str) -> Map<String, Value> {
+pub(crate) fn claims_of(token: &str) -> Map<String, Value> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
     serde_json::from_slice(&payload).unwrap()
 }

@@ -4,6 +4,13 @@
 
 use serde_json::{Map, Value, json};
 
+/// An event of a stream.
+const EVENT: &str = concat!(
+    "id: 5f0c1d2e3b4a5968-12\n",
+    r#"data: {"kind":"session","id":"0d4JZ1mKSzWcQ3hUj6nE9w","until":"2026-12-06T12:00:00Z"}"#,
+    "\n\n"
+);
+
 /// The example of a parameter of an operation of this group, where its schema does not say enough.
 pub(super) fn parameter(tag: &str, name: &str) -> Option<Value> {
     Some(match (tag, name) {
@@ -15,6 +22,7 @@ pub(super) fn parameter(tag: &str, name: &str) -> Option<Value> {
         ("Groups", "id") => json!("Vw3mEr9xQ0uYt2aZbC4dfg"),
         (_, "id") => json!("q3bXcK0aTn2vSgYkPzq1bA"),
         (_, "code") => json!("not_authenticated"),
+        (_, "seconds") => json!(1),
         _ => return None,
     })
 }
@@ -40,6 +48,14 @@ fn answer(schema: &str) -> Option<Value> {
             "refused": 0,
             "outcomes": [{ "fate": "created", "password_format": "pbkdf2_sha256", "losses": [] }],
         }),
+        "RevocationList" => json!({
+            "items": [
+                { "kind": "epoch", "epoch": 1 },
+                { "kind": "session", "id": "0d4JZ1mKSzWcQ3hUj6nE9w", "until": "2026-12-06T12:00:00Z" },
+            ],
+            "position": "5f0c1d2e3b4a5968-12",
+            "next": null,
+        }),
         "KeySet" => json!({
             "keys": [{
                 "kty": "OKP",
@@ -59,6 +75,9 @@ pub(super) fn add(operation: &mut Map<String, Value>, schemas: &Value) {
     let mut fill = |part: &mut Value| {
         let media = part.get_mut("content").and_then(Value::as_object_mut);
         for media in media.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
+            if media["schema"]["type"] == "string" {
+                media.insert("example".to_owned(), json!(EVENT));
+            }
             if !media.contains_key("example") && !media.contains_key("examples") {
                 let example = of(&media["schema"], schemas);
                 media.insert("example".to_owned(), example);

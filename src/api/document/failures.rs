@@ -73,8 +73,8 @@ const SPECIAL: [(Code, &[&str]); 12] = [
 ];
 
 /// Where staff works.
-const ADMINISTRATION: [&str; 6] =
-    ["/v1/users", "/v1/groups", "/v1/permissions", "/v1/epoch", "/v1/import", "/v1/audit"];
+const ADMINISTRATION: [&str; 7] =
+    ["/v1/users", "/v1/groups", "/v1/permissions", "/v1/epoch", "/v1/import", "/v1/audit", "/v1/revocations"];
 
 /// The codes that the operation can answer, in the order of their list.
 fn codes(operation: &Operation<'_>) -> Vec<Code> {
@@ -93,7 +93,7 @@ fn codes(operation: &Operation<'_>) -> Vec<Code> {
         Code::CrossSite => operation.changes,
         Code::NotFound => has("path"),
         Code::Conflict => operation.changes && (is_administration || operation.has_caller && has_body),
-        Code::PreconditionFailed => has("header"),
+        Code::PreconditionFailed => operation.parameters.iter().any(|(_, name)| name == "If-Match"),
         Code::InvalidParameter | Code::HeadersTooLarge | Code::Internal | Code::Unavailable => true,
         Code::Invalid if has_body => true,
         code => SPECIAL.iter().any(|(special, ids)| *special == code && ids.contains(&operation.id)),

@@ -50,7 +50,10 @@ fn resolve(document: &Value, schema: &Value, depth: usize) -> Value {
         };
         kept.insert(name.clone(), value);
     }
-    // A reference with words beside it is written as the only part of a whole.
+    // A reference with words beside it is written as the only part of a whole; a type beside it is the part's own.
+    if kept.contains_key("allOf") {
+        kept.remove("type");
+    }
     let alone = kept.len() == 1 && kept.get("allOf").and_then(Value::as_array).is_some_and(|parts| parts.len() == 1);
     let schema = if alone { kept["allOf"][0].take() } else { Value::Object(kept) };
     if nullable && schema.get("type").is_none_or(|kind| !kind.is_array()) && schema != json!({}) {
