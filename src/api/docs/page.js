@@ -4,6 +4,19 @@
 // authorize with; there is one server, this one. The line on logging in stands in the place of all that.
 const tidy = ({ React }) => {
   const nothing = () => () => null;
+  // Swagger UI shows an answer when it is whole, and a stream never is: it would wait for ever.
+  const isStream = (operation) =>
+    operation.get("responses")?.some((answer) => answer.get("content")?.has("text/event-stream"));
+  const execute = (Execute) => (props) =>
+    isStream(props.operation)
+      ? React.createElement(
+          "p",
+          { className: "stream" },
+          "This answer never ends, so it cannot be shown here. Read it with ",
+          React.createElement("code", null, `curl -N ${location.origin}${props.path}`),
+          " and what lets you in.",
+        )
+      : React.createElement(Execute, props);
   const howToLogIn = () => () =>
     React.createElement(
       "p",
@@ -17,6 +30,7 @@ const tidy = ({ React }) => {
       AuthorizeBtnContainer: nothing,
       authorizeOperationBtn: nothing,
       OpenAPIVersion: nothing,
+      execute,
       ServersContainer: howToLogIn,
     },
   };
@@ -34,5 +48,11 @@ const ui = SwaggerUIBundle({
   validatorUrl: null,
 });
 
-// Swagger UI reads the fragment once, when it is loaded; links within the page shall open operations too.
-window.addEventListener("hashchange", () => ui.layoutActions.parseDeepLinkHash(decodeURIComponent(location.hash)));
+// Swagger UI reads the fragment once, when it is loaded; links within the page shall open operations too, and take
+// the keyboard there.
+window.addEventListener("hashchange", () => {
+  const place = decodeURIComponent(location.hash);
+  ui.layoutActions.parseDeepLinkHash(place);
+  const block = document.getElementById(`operations-${place.split("/").slice(1).join("-")}`);
+  block?.querySelector(".opblock-summary-control").focus({ preventScroll: true });
+});
