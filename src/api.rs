@@ -113,7 +113,7 @@ pub fn routes() -> Route {
     let mut table: HashMap<String, HashMap<Method, BoxEndpoint<'static>>> = HashMap::new();
     operations().add_routes(&mut table);
     let place = |route: Route, (path, methods)| match path {
-        path if path == verify::PATH => route.at(path, verify::Plain(Resource::new(methods))),
+        path if path == front::VERIFY => route.at(path, verify::Plain(Resource::new(methods))),
         path => route.at(path, Resource::new(methods)),
     };
     let route = table.into_iter().fold(Route::new(), place);

@@ -15,7 +15,7 @@ use crate::api::problem::{Problem, ProblemError};
 use crate::api::shown::{LoggedIn, Session, User};
 use crate::api::visit::Visit;
 use crate::claims::UserId;
-use crate::error::Error;
+use crate::error::{Error, TokenFault};
 use crate::password::policy::About;
 use crate::session::{self, Attempt};
 use crate::throttle::Subject;
@@ -228,14 +228,21 @@ impl AccountApi {
     }
 
     /// Show my account
+    ///
+    /// Who the session says is logged in, as the store has it now. 401 for nobody.
     #[oai(path = "/v1/me", method = "get", operation_id = "get_me")]
     async fn get_me(&self, visit: Data<&Visit>, caller: LoginRequired) -> Result<Json<User>, Problem> {
         let app = visit.app();
-        let user = app.user(caller.id()?).await?;
+        let user = app.user(caller.id()?).await.map_err(|error| match error {
+            Error::NotFound(_) => Error::NotAuthenticated(TokenFault::UserGone),
+            error => error,
+        })?;
         Ok(Json(User::of(&user, &app.groups())))
     }
 
     /// Change my profile
+    ///
+    /// Names and address; members that are left out stay as they are. A new address counts as unproven.
     #[oai(path = "/v1/me", method = "patch", operation_id = "update_me")]
     async fn update_me(
         &self,

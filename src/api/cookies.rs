@@ -119,6 +119,8 @@ impl CookiesApi {
     }
 
     /// Delete a cookie
+    ///
+    /// Succeeds also when there is none.
     #[oai(path = "/v1/cookies/:name", method = "delete", operation_id = "delete_cookie")]
     async fn delete_cookie(
         &self,

@@ -1,21 +1,29 @@
 //! The API document: the contract, as `openapi/signet.json` holds it.
 //!
-//! Owns the difference between what the framework writes by itself and what the server really does: problems,
-//! closed request bodies, header names, media types, the order of groups, examples.
+//! Owns the difference between what the framework writes by itself and what the server really does: problems
+//! (`failures`), examples (`examples`), closed request bodies, header names, media types, the order of groups.
 
 use poem_openapi::registry::Registry;
 use poem_openapi::types::Type as _;
-use poem_openapi::{OpenApiService, types::ToJSON as _};
+use poem_openapi::{ContactObject, LicenseObject, OpenApiService};
 use serde_json::{Map, Value, json};
 
-use crate::api::problem::{Code, MEDIA_TYPE, Problem};
-use crate::api::{GROUPS, operations, verify};
+use self::failures::Operation;
+
+use crate::api::problem::Problem;
+use crate::api::{GROUPS, operations};
 use crate::api_token::LIFE_MIN;
 use crate::claims::LIFE_MAX;
+
+mod examples;
+mod failures;
 
 const DESCRIPTION: &str = "Django's sessions and authorization as one stateless API. A session is a signed token in a \
     cookie that scripts cannot read: log in with `POST /v1/login`, and every further call carries it. Log-out, flush \
     and every change of rights act on the very next request.";
+
+/// Where the texts of the licences stand.
+const LICENSES: &str = "https://spdx.org/licenses/";
 
 /// The form of a permission's name ([`crate::rights::Permission`]).
 const PERMISSION: &str = "^[A-Za-z0-9_-]{1,100}\\.[A-Za-z0-9_-]{1,100}$";
@@ -31,11 +39,13 @@ pub fn text() -> String {
 /// The document.
 #[must_use]
 pub fn document() -> Value {
-    let service =
-        OpenApiService::new(operations(), "Signet", env!("CARGO_PKG_VERSION")).description(DESCRIPTION).server("/");
+    let service = OpenApiService::new(operations(), "Signet", env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .contact(ContactObject::new().name("Signet"))
+        .license(LicenseObject::new(env!("CARGO_PKG_LICENSE")).url(LICENSES))
+        .server("/");
     let mut document: Value = serde_json::from_str(&service.spec()).unwrap_or_default();
-    let bodies = each_operation(&mut document).filter_map(|(path, method, operation)| {
-        describe(&path, &method, operation);
+    let bodies = each_operation(&mut document).filter_map(|(_, _, operation)| {
         operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str().map(str::to_owned)
     });
     let bodies: Vec<String> = bodies.collect();
@@ -45,6 +55,15 @@ pub fn document() -> Value {
         }
     }
     add_problem(&mut document);
+    if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
+        schemas.values_mut().for_each(require_nullable);
+    }
+    let schemas = document["components"]["schemas"].clone();
+    for (path, method, operation) in each_operation(&mut document) {
+        describe(&path, &method, operation, &schemas);
+    }
+    examples::drop_of_models(&mut document["components"]["schemas"]);
+    type_nullable(&mut document, &schemas);
     if let Some(Value::Array(tags)) = document.get_mut("tags") {
         tags.sort_by_key(|tag| GROUPS.iter().position(|group| tag["name"] == *group));
     }
@@ -75,71 +94,37 @@ impl Pointer for Map<String, Value> {
     }
 }
 
-/// Operations that whoever tries too often has to wait for.
-const THROTTLED: [&str; 6] = [
-    "register_account",
-    "login_account",
-    "change_password",
-    "check_password",
-    "request_password_reset",
-    "request_email_verification",
-];
-
 /// Operations that somebody logs in by.
 const ENTERING: [&str; 2] = ["register_account", "login_account"];
 
-/// Operations without a body whose new cookie may be too large.
-const REISSUING: [&str; 3] = ["delete_session_data", "renew_session", "delete_sessions"];
-
 /// One operation, as it really is.
-fn describe(path: &str, method: &str, operation: &mut Map<String, Value>) {
-    let has_body = operation.contains_key("requestBody");
-    let operation_id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+fn describe(path: &str, method: &str, operation: &mut Map<String, Value>, schemas: &Value) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let parameters: Vec<(String, String)> = parameters(operation);
-    let has_session = operation.contains_key("security");
-    let staff = ["/v1/users", "/v1/groups", "/v1/epoch", "/v1/import", "/v1/audit"];
-    let is_administration =
-        staff.iter().any(|p| path.starts_with(p)) || (path.starts_with("/v1/permissions") && !path.ends_with("/check"));
+    let has_caller = operation.contains_key("security");
     operation.entry("security").or_insert_with(|| json!([{}]));
-    if path == "/v1/session" && has_body {
+    if path == "/v1/session" && operation.contains_key("requestBody") {
         let example = json!({ "theme": "dark", "cart": [7, 12] });
         operation["requestBody"]["content"]["application/json"]["example"] = example;
     }
+    let body = operation.get("requestBody").map(|body| &body["content"]["application/json"]["schema"]);
+    let model = body.and_then(|schema| schemas.get(schema["$ref"].as_str()?.rsplit('/').next()?));
+    let first = model.and_then(|model| model["properties"].as_object()?.keys().next().cloned());
+    let member = body.map(|_| first.unwrap_or_else(|| "data".to_owned()));
     let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
     for response in responses.values_mut() {
         respell(response);
         if response["description"] == "" {
             response["description"] = json!("Done as asked.");
         }
-        if has_session || path.starts_with("/v1/cookies") && method != "get" {
-            add_cookie(response, ENTERING.contains(&operation_id.as_str()));
+        if has_caller || path.starts_with("/v1/cookies") && method != "get" {
+            add_cookie(response, ENTERING.contains(&id.as_str()));
         }
     }
-    let is = |kind: &str, name: &str| parameters.iter().any(|(k, n)| k == kind && (name.is_empty() || n == name));
-    let unsafe_method = method != "get";
-    let table = [
-        (has_body || is("query", ""), Code::MalformedBody),
-        (has_session, Code::NotAuthenticated),
-        (unsafe_method || is_administration, Code::Forbidden),
-        (is("path", ""), Code::NotFound),
-        (has_body, Code::RequestTimeout),
-        ((has_session && has_body) || (is_administration && unsafe_method), Code::Conflict),
-        (is("header", "If-Match"), Code::PreconditionFailed),
-        (has_body || REISSUING.contains(&operation_id.as_str()), Code::BodyTooLarge),
-        (has_body, Code::UnsupportedMediaType),
-        (has_body || path.starts_with("/v1/cookies") || path == "/v1/email/verify", Code::Invalid),
-        (operation_id.starts_with("confirm_"), Code::InvalidToken),
-        (THROTTLED.contains(&operation_id.as_str()), Code::TooManyRequests),
-        (true, Code::Internal),
-        (true, Code::Unavailable),
-    ];
-    // A proxy is told these two, whatever goes wrong.
-    let to_proxies = [(true, Code::NotAuthenticated), (true, Code::Forbidden)];
-    let table = if path == verify::PATH { &to_proxies[..] } else { &table[..] };
-    for (_, code) in table.iter().filter(|(applies, _)| *applies) {
-        responses.insert(code.status().as_u16().to_string(), problem_response(*code));
-    }
-    responses.sort_keys();
+    let (id, member) = (id.as_str(), member.as_deref());
+    let judged = Operation { id, path, changes: method != "get", member, has_caller, parameters: &parameters };
+    failures::add(&judged, responses);
+    examples::add(operation, schemas);
 }
 
 /// Kind and name of the parameters, after giving each an example.
@@ -150,18 +135,7 @@ fn parameters(operation: &mut Map<String, Value>) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for parameter in parameters {
         let (kind, name) = (text(&parameter["in"]), text(&parameter["name"]));
-        let example = match (tag.as_str(), name.as_str()) {
-            ("Permissions", "name") => json!("polls.vote"),
-            (_, "name") => json!("language"),
-            (_, "key") => json!("theme"),
-            (_, "sid") => json!("0d4JZ1mKSzWcQ3hUj6nE9w"),
-            ("Tokens", "id") => json!("Zk3vT9wQxUmYc0aRb7dLpg"),
-            ("Groups", "id") => json!("Vw3mEr9xQ0uYt2aZbC4dfg"),
-            (_, "id") => json!("q3bXcK0aTn2vSgYkPzq1bA"),
-            (_, "code") => json!("not_authenticated"),
-            _ => Value::Null,
-        };
-        if !example.is_null() {
+        if let Some(example) = examples::parameter(&tag, &name) {
             parameter["example"] = example;
         }
         let schema = &mut parameter["schema"];
@@ -214,20 +188,6 @@ fn add_cookie(response: &mut Value, enters: bool) {
     });
 }
 
-fn problem_response(code: Code) -> Value {
-    let mut response = json!({
-        "description": code.title(),
-        "content": { MEDIA_TYPE: { "schema": { "$ref": format!("#/components/schemas/{}", Problem::name()) } } },
-    });
-    let header = match code {
-        Code::NotAuthenticated => ("WWW-Authenticate", "A challenge that names the cookie."),
-        Code::Unavailable | Code::TooManyRequests => ("Retry-After", "Seconds to wait."),
-        _ => return response,
-    };
-    response["headers"] = json!({ header.0: { "description": header.1, "schema": { "type": "string" } } });
-    response
-}
-
 /// A request body takes no member that it does not name, and its example has none that is not there.
 fn close(schema: &mut Value) {
     schema["additionalProperties"] = json!(false);
@@ -260,6 +220,18 @@ fn narrow(schema: &mut Value) {
     }
 }
 
+/// A member that may be null is always there, if only as null: a client has one way to be without it, not two.
+fn require_nullable(schema: &mut Value) {
+    let Some(Value::Object(members)) = schema.get("properties") else { return };
+    let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let is_there = |name: &String| required.iter().any(|required| required == name);
+    let there = members.iter().filter(|(name, member)| member["nullable"] == true || is_there(name));
+    let there: Vec<&String> = there.map(|(name, _)| name).collect();
+    if !there.is_empty() {
+        schema["required"] = json!(there);
+    }
+}
+
 /// The schema of problems, which no operation names by itself.
 fn add_problem(document: &mut Value) {
     let mut registry = Registry::new();
@@ -267,10 +239,23 @@ fn add_problem(document: &mut Value) {
     for (name, schema) in &registry.schemas {
         document["components"]["schemas"][name] = serde_json::to_value(schema).unwrap_or_default();
     }
-    let example = Problem::new(Code::NotAuthenticated).to_json().unwrap_or_default();
-    document["components"]["schemas"][Problem::name().as_ref()]["example"] = example;
-    let id = "0123456789abcdef-1";
-    document["components"]["schemas"][Problem::name().as_ref()]["example"]["request_id"] = json!(id);
+}
+
+/// A reference that may be null says of what type it is otherwise: readers ask for it beside `nullable`.
+fn type_nullable(value: &mut Value, schemas: &Value) {
+    match value {
+        Value::Object(members) => {
+            if members.get("nullable") == Some(&json!(true)) && !members.contains_key("type") {
+                let named = members.get("allOf").and_then(|parts| parts[0]["$ref"].as_str()?.rsplit('/').next());
+                if let Some(kind) = named.and_then(|name| schemas[name].get("type")).cloned() {
+                    members.insert("type".to_owned(), kind);
+                }
+            }
+            members.values_mut().for_each(|member| type_nullable(member, schemas));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| type_nullable(item, schemas)),
+        _ => {}
+    }
 }
 
 /// Numbers without a sign say so in a way that every reader knows, and a reference that may be null has no part
@@ -279,6 +264,7 @@ fn tidy(value: &mut Value) {
     match value {
         Value::Object(members) => {
             let most = match members.get("format").and_then(Value::as_str) {
+                Some("uint8") => Some((u64::from(u8::MAX), "int32")),
                 Some("uint16") => Some((u64::from(u16::MAX), "int32")),
                 Some("uint32") => Some((u64::from(u32::MAX), "int64")),
                 Some("uint64") => Some((9_007_199_254_740_991, "int64")),

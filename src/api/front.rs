@@ -1,7 +1,8 @@
 //! The front: what every request passes on its way in, and every answer on its way out.
 //!
-//! One middleware, so that the order is the order of its lines. In: the cross-site rule and a visit. Out: a panic, an error or a bare status becomes a problem; cookies are written; every answer gets its
-//! security headers. Programs that embed Signet put their own routes behind it.
+//! One middleware, so that the order is the order of its lines. In: the cross-site
+//! rule, the size of the header and a visit. Out: a panic, an error or a bare status becomes a problem; cookies are
+//! written; every answer gets its security headers. Programs that embed Signet put their own routes behind it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,6 +17,12 @@ pub use crate::api::visit::Settings;
 use crate::api::visit::{Outcome, Visit};
 use crate::app::App;
 use crate::error::Error;
+
+/// Where proxies ask whether a request may pass.
+pub(crate) const VERIFY: &str = "/v1/verify";
+
+/// Bytes that the names and values of a request's header may have: as much as proxies usually take.
+pub const HEADER_BYTES_MAX: usize = 32 * 1024;
 
 /// The middleware. See the module.
 pub struct Front {
@@ -68,8 +75,13 @@ impl<E: Endpoint> Endpoint for Behind<E> {
 impl<E: Endpoint> Behind<E> {
     /// What is refused before anybody looks at it.
     fn refuse(&self, request: &Request) -> Option<Problem> {
-        let allowed = self.settings.origins.allow(request.method(), request.headers());
-        (!allowed).then(|| Problem::new(Code::CrossSite))
+        if !self.settings.origins.allow(request.method(), request.headers()) {
+            return Some(Problem::new(Code::CrossSite));
+        }
+        let bytes: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        // A proxy makes a failure of its own of anything but a plain no.
+        let code = if request.uri().path() == VERIFY { Code::Forbidden } else { Code::HeadersTooLarge };
+        (bytes > HEADER_BYTES_MAX).then(|| Problem::with_detail(code, Code::HeadersTooLarge.remedy()))
     }
 
     async fn pass(&self, mut request: Request, visit: Visit) -> Response {

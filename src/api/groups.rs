@@ -112,6 +112,8 @@ fn parse(id: &str) -> Result<GroupId, Error> {
 #[OpenApi(tag = "Group::Groups")]
 impl GroupsApi {
     /// List groups
+    ///
+    /// In pages, by name: `next` is the `cursor` of the page that follows, null on the last.
     #[oai(path = "/v1/groups", method = "get", operation_id = "list_groups")]
     async fn list_groups(
         &self,
@@ -131,6 +133,8 @@ impl GroupsApi {
     }
 
     /// Make a group
+    ///
+    /// Nobody puts more into a group than the own rights.
     #[oai(path = "/v1/groups", method = "post", operation_id = "create_group")]
     async fn create_group(
         &self,
@@ -145,6 +149,8 @@ impl GroupsApi {
     }
 
     /// Show a group
+    ///
+    /// With its permissions. The `ETag` goes into `If-Match` of a change.
     #[oai(path = "/v1/groups/:id", method = "get", operation_id = "get_group")]
     async fn get_group(
         &self,

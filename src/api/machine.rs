@@ -85,6 +85,8 @@ pub struct MachineApi;
 #[OpenApi(tag = "Group::Machine")]
 impl MachineApi {
     /// Show the public keys
+    ///
+    /// As a JSON Web Key Set (RFC 7517): with it a service checks tokens by itself. Kept for as long as `Cache-Control` says.
     #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "get_jwks")]
     async fn get_jwks(&self, visit: Data<&Visit>) -> Result<KeySetReply, Problem> {
         let keys = visit.app().tokens().keyring().jwks().keys;
@@ -96,6 +98,8 @@ impl MachineApi {
     }
 
     /// Tell whether the server lives
+    ///
+    /// 200 for as long as the process answers. It asks nothing of the store.
     #[oai(path = "/livez", method = "get", operation_id = "get_liveness")]
     async fn get_liveness(&self) -> Json<Health> {
         Health::ok()

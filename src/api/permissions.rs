@@ -91,6 +91,8 @@ fn parse(name: &str) -> Result<Permission, Error> {
 #[OpenApi(tag = "Group::Permissions")]
 impl PermissionsApi {
     /// List permissions
+    ///
+    /// In pages, by name: `next` is the `cursor` of the page that follows, null on the last.
     #[oai(path = "/v1/permissions", method = "get", operation_id = "list_permissions")]
     async fn list_permissions(
         &self,
@@ -127,6 +129,8 @@ impl PermissionsApi {
     }
 
     /// Show a permission
+    ///
+    /// With its description. The `ETag` goes into `If-Match` of a change.
     #[oai(path = "/v1/permissions/:name", method = "get", operation_id = "get_permission")]
     async fn get_permission(
         &self,

@@ -237,6 +237,12 @@ impl Problem {
         problem
     }
 
+    /// That something would need more bytes than it may take.
+    #[must_use]
+    pub fn too_large(code: Code, used: usize, allowed: usize) -> Self {
+        Self::new(code).with_bytes(used, allowed)
+    }
+
     fn with_bytes(mut self, used: usize, allowed: usize) -> Self {
         self.bytes_used = Some(used as u64);
         self.bytes_allowed = Some(allowed as u64);
@@ -303,9 +309,9 @@ impl From<Error> for Problem {
             ),
             Error::PreconditionFailed => Self::new(Code::PreconditionFailed),
             Error::LastSuperuser => Self::new(Code::LastSuperuser),
-            Error::CookieTooLarge { used, allowed } => Self::new(Code::CookieTooLarge).with_bytes(*used, *allowed),
-            Error::RightsTooLarge { used, allowed } => Self::new(Code::RightsTooLarge).with_bytes(*used, *allowed),
-            Error::TokenTooLarge { used, allowed } => Self::new(Code::TokenTooLarge).with_bytes(*used, *allowed),
+            Error::CookieTooLarge { used, allowed } => Self::too_large(Code::CookieTooLarge, *used, *allowed),
+            Error::RightsTooLarge { used, allowed } => Self::too_large(Code::RightsTooLarge, *used, *allowed),
+            Error::TokenTooLarge { used, allowed } => Self::too_large(Code::TokenTooLarge, *used, *allowed),
             Error::TooManyTokens => Self::new(Code::TooManyTokens),
             Error::Invalid(faults) => Self::invalid(faults.clone()),
             Error::Throttled { retry_after } => Self::new(Code::TooManyRequests).with_retry_after(*retry_after),

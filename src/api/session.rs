@@ -192,6 +192,8 @@ impl SessionApi {
     }
 
     /// Read a value
+    ///
+    /// A key that is not there gives `default`, or null, and `found` says so.
     #[oai(path = "/v1/session/data/:key", method = "get", operation_id = "get_session_data")]
     async fn get_session_data(
         &self,
@@ -209,6 +211,8 @@ impl SessionApi {
     }
 
     /// Keep a value
+    ///
+    /// The first write begins an anonymous session. The other keys stay as they are.
     #[oai(path = "/v1/session/data/:key", method = "put", operation_id = "set_session_data")]
     async fn set_session_data(
         &self,
@@ -243,6 +247,9 @@ impl SessionApi {
     }
 
     /// Set when the session ends
+    ///
+    /// After so many seconds without use, at an instant, when the browser closes, or as the server has it. Never later than the
+    /// absolute end.
     #[oai(path = "/v1/session/expiry", method = "put", operation_id = "set_session_expiry")]
     async fn set_session_expiry(
         &self,

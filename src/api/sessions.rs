@@ -30,6 +30,8 @@ pub struct SessionsApi;
 #[OpenApi(tag = "Group::Devices")]
 impl SessionsApi {
     /// List my devices
+    ///
+    /// The sessions in which you are logged in, the newest first; `current` marks the one that asks.
     #[oai(path = "/v1/sessions", method = "get", operation_id = "list_sessions")]
     async fn list_sessions(&self, visit: Data<&Visit>, caller: LoginRequired) -> Result<Json<DeviceList>, Problem> {
         let open = session::devices(visit.app(), caller.id()?).await?;

@@ -189,6 +189,8 @@ impl TokensApi {
     }
 
     /// List a user's API tokens
+    ///
+    /// Those that live, without their texts.
     #[oai(path = "/v1/users/:id/tokens", method = "get", operation_id = "list_user_tokens", tag = "Group::Users")]
     async fn list_user_tokens(
         &self,

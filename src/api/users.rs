@@ -173,6 +173,8 @@ fn reply(app: &App, user: &user::User) -> Tagged<User> {
 #[OpenApi(tag = "Group::Users")]
 impl UsersApi {
     /// List users
+    ///
+    /// In pages: `next` is the `cursor` of the page that follows, null on the last. Filters can be combined.
     #[oai(path = "/v1/users", method = "get", operation_id = "list_users")]
     #[expect(clippy::too_many_arguments, reason = "each parameter of the query is one")]
     async fn list_users(
@@ -224,6 +226,8 @@ impl UsersApi {
     }
 
     /// Make a user
+    ///
+    /// Without a password nobody can log in to the account until its owner has set one by a mail. Only a superuser gives flags.
     #[oai(path = "/v1/users", method = "post", operation_id = "create_user")]
     async fn create_user(
         &self,
@@ -249,6 +253,8 @@ impl UsersApi {
     }
 
     /// Show a user
+    ///
+    /// With groups and direct permissions. The `ETag` goes into `If-Match` of a change.
     #[oai(path = "/v1/users/:id", method = "get", operation_id = "get_user")]
     async fn get_user(
         &self,
@@ -325,6 +331,8 @@ impl UsersApi {
     }
 
     /// List a user's devices
+    ///
+    /// The sessions in which the user is logged in, the newest first.
     #[oai(path = "/v1/users/:id/sessions", method = "get", operation_id = "list_user_sessions")]
     async fn list_user_sessions(
         &self,
@@ -340,6 +348,8 @@ impl UsersApi {
     }
 
     /// Log a user out everywhere
+    ///
+    /// All sessions and API tokens of the user end.
     #[oai(path = "/v1/users/:id/sessions", method = "delete", operation_id = "delete_user_sessions")]
     async fn delete_user_sessions(
         &self,

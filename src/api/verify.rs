@@ -20,9 +20,6 @@ use crate::api::visit::{Settings, Visit};
 use crate::error::Error;
 use crate::rights::Holder;
 
-/// Where the question is asked.
-pub(crate) const PATH: &str = "/v1/verify";
-
 /// Bytes that the list of all permissions may take: a proxy's buffer holds the whole head.
 const PERMISSIONS_MAX: usize = 2048;
 

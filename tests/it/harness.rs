@@ -4,8 +4,8 @@
 //! of the one shape, cookies with every attribute. Tests say what is special.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
@@ -426,6 +426,7 @@ impl Answer {
         assert_eq!(problem["status"], self.status.as_u16(), "{context}");
         assert_eq!(problem["type"], format!("/problems/{code}"), "{context}");
         assert_eq!(problem["title"], known.title(), "{context}");
+        assert!(is_documented(context, self.status, code), "{context}: {code} is not in the API document");
         assert!(problem["detail"].is_string() && problem["request_id"].is_string(), "{context}: {problem}");
         match self.status {
             StatusCode::UNAUTHORIZED => assert!(self.header("www-authenticate").is_some(), "{context}"),
@@ -436,6 +437,26 @@ impl Answer {
             _ => {}
         }
     }
+}
+
+/// Whether the API document says that the operation, `METHOD path`, can answer the code. What is none can answer all.
+fn is_documented(context: &str, status: StatusCode, code: &str) -> bool {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(signet::api::document::document);
+    let (method, path) = context.split_once(' ').unwrap();
+    let path: Vec<&str> = path.split('?').next().unwrap().split('/').collect();
+    let is_it = |template: &str| {
+        let parts: Vec<&str> = template.split('/').collect();
+        parts.len() == path.len() && parts.iter().zip(&path).all(|(part, named)| part.starts_with('{') || part == named)
+    };
+    let mut paths: Vec<_> = DOCUMENT["paths"].as_object().unwrap().iter().filter(|(path, _)| is_it(path)).collect();
+    // A path that is spelt out comes before one with a parameter.
+    paths.sort_by_key(|(path, _)| path.contains('{'));
+    let known = method.to_uppercase() == method;
+    let operation = paths.first().filter(|_| known).and_then(|(_, methods)| methods.get(method.to_lowercase()));
+    operation.is_none_or(|operation| {
+        let answers = &operation["responses"][status.as_str()]["content"]["application/problem+json"]["examples"];
+        answers[code]["value"]["code"] == code
+    })
 }
 
 /// A store that counts its calls.

@@ -976,3 +976,19 @@ async fn the_list_of_codes_is_closed_and_each_is_explained() {
         assert!(ids.insert(problem["request_id"].to_string()));
     }
 }
+
+#[tokio::test]
+async fn a_header_has_a_limit_and_a_proxy_hears_a_plain_no() {
+    let server = Server::start().await;
+    let mut client = server.anonymous();
+    for (bytes, status, asked) in [(30_000, 200, 401), (33_000, 431, 403)] {
+        let large = "x".repeat(bytes);
+        let headers = [("x-large", large.as_str())];
+        let answer = client.call(Method::GET, "/livez", None, &headers).await;
+        assert_eq!(answer.status.as_u16(), status, "{bytes}");
+        assert_eq!(client.call(Method::GET, "/v1/verify", None, &headers).await.status.as_u16(), asked, "{bytes}");
+        if status == 431 {
+            answer.is_problem("headers_too_large");
+        }
+    }
+}

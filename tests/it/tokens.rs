@@ -821,10 +821,10 @@ async fn a_token_is_not_longer_than_any_that_is_issued() {
     let fits = (0..4096).rev().find(|n| padded(*n).len() <= 4096).unwrap();
     gate.lets_in(&padded(fits)).await;
     let mut table: Vec<_> = [fits + 3, fits + 100, 20_000].iter().map(|n| (format!("{n}"), padded(*n))).collect();
-    let many = (0..5000).map(|n| format!(",\"c{n}\":0")).collect::<Vec<_>>().concat();
+    let many = (0..2000).map(|n| format!(",\"c{n}\":0")).collect::<Vec<_>>().concat();
     let text = Value::Object(claims).to_string();
-    table.push(("5000 claims".to_owned(), forger.token(format!("{}{many}}}", text.strip_suffix('}').unwrap()))));
-    table.push(("dots".to_owned(), ".".repeat(50_000)));
+    table.push(("2000 claims".to_owned(), forger.token(format!("{}{many}}}", text.strip_suffix('}').unwrap()))));
+    table.push(("dots".to_owned(), ".".repeat(30_000)));
     gate.refuses(named("length", table)).await;
 }
 
@@ -1252,7 +1252,7 @@ async fn a_name_that_is_used_again_is_another_user() {
     let sid = claims_of(new.cookie.as_deref().unwrap())["sid"].clone();
     let later = json!({ "gen": 1000, "rev": 0, "sid": sid });
     let mut forged = server.with_cookie(&forger.token(with(&claims, later)));
-    assert!(forged.get("/v1/me").await.status != StatusCode::OK);
+    forged.get("/v1/me").await.is(StatusCode::UNAUTHORIZED);
     // The old id is nobody's for ever.
     admin.get(&format!("/v1/users/{id}")).await.is(StatusCode::NOT_FOUND);
     let mut again = server.anonymous();
