@@ -13,6 +13,7 @@ use self::failures::Operation;
 use crate::api::problem::Problem;
 use crate::api::{GROUPS, operations};
 use crate::api_token::LIFE_MIN;
+use crate::audit::Action;
 use crate::claims::LIFE_MAX;
 
 mod examples;
@@ -27,6 +28,9 @@ pub(crate) const EVENTS: &str = "text/event-stream";
 
 /// Where the texts of the licences stand.
 const LICENSES: &str = "https://spdx.org/licenses/";
+
+/// The form of a point in time (RFC 3339).
+const TIME: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$";
 
 /// The form of a permission's name ([`crate::rights::Permission`]).
 const PERMISSION: &str = "^[A-Za-z0-9_-]{1,100}\\.[A-Za-z0-9_-]{1,100}$";
@@ -153,6 +157,12 @@ fn parameters(operation: &mut Map<String, Value>) -> Vec<(String, String)> {
                 schema["maximum"] = json!(86_400);
             }
             "cursor" => schema["pattern"] = json!("^[A-Za-z0-9_-]*$"),
+            "action" => {
+                let names: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
+                schema["pattern"] = json!(format!("^({})$", names.join("|")));
+            }
+            "outcome" => schema["pattern"] = json!("^(done|refused)$"),
+            "since" | "until" => schema["pattern"] = json!(TIME),
             _ => {}
         }
         found.push((kind, name));

@@ -34,5 +34,11 @@ const ui = SwaggerUIBundle({
   validatorUrl: null,
 });
 
-// Swagger UI reads the fragment once, when it is loaded; links within the page shall open operations too.
-window.addEventListener("hashchange", () => ui.layoutActions.parseDeepLinkHash(decodeURIComponent(location.hash)));
+// Swagger UI reads the fragment once, when it is loaded; links within the page shall open operations too, and take
+// the keyboard there.
+window.addEventListener("hashchange", () => {
+  const place = decodeURIComponent(location.hash);
+  ui.layoutActions.parseDeepLinkHash(place);
+  const block = document.getElementById(`operations-${place.split("/").slice(1).join("-")}`);
+  block?.querySelector(".opblock-summary-control").focus({ preventScroll: true });
+});
