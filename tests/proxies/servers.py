@@ -5,7 +5,6 @@ In those files the ports 8080, 8000 and 9000 and the path of a script are replac
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -82,9 +81,7 @@ class Proxy:
         load = "LoadModule {0}_module /usr/lib/apache2/modules/mod_{0}.so".format
         modules = "\n".join(map(load, MODULES.split()))
         if name == "apache" and os.getuid() == 0:
-            modules += "\nUser www-data\nGroup www-data\n"
-            modules = "LoadModule unixd_module /usr/lib/apache2/modules/mod_unixd.so\n" + modules \
-                if not self.has_unixd() else modules
+            modules += "\nUser www-data\nGroup www-data"
         names = {"folder": self.folder, "snippet": snippet, "main": main, "modules": modules}
         main.write_text(MAIN[name].format(**names))
         home = {"HOME": str(self.folder), "XDG_DATA_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}
@@ -105,10 +102,6 @@ class Proxy:
                     raise RuntimeError(f"{name} did not start: {said}") from None
                 time.sleep(0.02)
 
-    @staticmethod
-    def has_unixd():
-        return "mod_unixd.c" in subprocess.run(["apache2", "-l"], capture_output=True, text=True).stdout
-
     def said(self):
         """Its words, for whoever has to find out."""
         files = [self.folder / "output", self.folder / "log"]
@@ -125,8 +118,3 @@ class Proxy:
                 self.process.wait()
         self.output.close()
         self.temporary.cleanup()
-
-
-def missing():
-    """The proxies that this machine does not have."""
-    return [name for name, words in COMMANDS.items() if not shutil.which(words[0])]

@@ -119,9 +119,7 @@ class Behaviour:
         if client and client.cookie:
             fields.append(("Cookie", f"__Host-signet={client.cookie}"))
         before = len(world.application.seen)
-        start = time.monotonic()
         answer = send(self.proxy.port, f"{method} {target} HTTP/1.1", fields, body, source)
-        if time.monotonic() - start > 0.5: print("SLOW", time.monotonic() - start, method, target, answer.status, world.way.broken)
         answer.reached = world.application.seen[before:]
         return answer
 
@@ -208,6 +206,7 @@ class Behaviour:
                 "/x/../polls/1", "/x/%2e%2e/polls/1", "/x%2f..%2fpolls/1", "/%2fpolls/1", "/polls%2f1", "/polls;x=/1",
                 "/polls;/1", "/;x/polls/1", "/x/..;/polls/1", "/polls%3b/1", "/\\polls/1", "/%5cpolls/1", "/polls\\1",
                 "/polls%00/1", "/polls%00", "/%2570olls/1", "/%252e%252e/polls/1", "/polls/", "/polls/.", "/polls//",
+                "/polls/%zz", "/polls/1%", "/polls/1%4", "/polls#x", "/polls#/public/", "/x#/../polls", "/polls/\xff", "/polls\t/1",
                 "/polls?", "/polls/1?/public/", "/polls?x=/../public/", "/polls/..%2fpublic/..%2fpolls/1",
             ]
         ]
@@ -225,6 +224,11 @@ class Behaviour:
             for line, _, _ in answer.reached:
                 self.assertNotRegex(generous(target), r"^/polls(/|$)", target)
                 self.assertNotRegex(generous(line.split(" ")[1]), r"^/polls(/|$)", target)
+        for line in ["GET /polls/1", "GET  /polls/1 HTTP/1.1", "GET /polls/1 x HTTP/1.1", "GET /polls/1 HTTP/1.0",
+                     "GET /polls/1\tHTTP/1.1", "GET polls/1 HTTP/1.1", " GET /polls/1 HTTP/1.1", "GET /polls/1 HTTP/2.0"]:
+            before = len(world.application.seen)
+            send(self.proxy.port, line, [("Cookie", f"__Host-signet={self.guest.cookie}")])
+            self.assertEqual(world.application.seen[before:], [], line)
         self.is_voter(self.passed("http://app.example/polls/1", self.voter))
         self.passed("http://app.example/public/", None)
 
@@ -323,7 +327,9 @@ class Behaviour:
         world.way.close()
         world.way.cut()
         try:
-            nothing_passes(down)
+            self.refused(down, "/polls/1", self.voter)
+            self.refused(down, "/polls/1", None, HTML)
+            self.passed("/public/")
         finally:
             world.way.open_at(port)
         for status, answer in [
