@@ -3,6 +3,8 @@
 The application tells what has reached it, as it came; the way to Signet can be closed, or lead to something broken.
 """
 
+import base64
+import hashlib
 import json
 import socket
 import threading
@@ -72,7 +74,7 @@ class Listener:
 
 
 class Application(Listener):
-    """Answers every request with what has reached it, as JSON, and keeps it in `seen`."""
+    """Answers every request with what has reached it, as JSON, and keeps it in `seen`. A WebSocket says four bytes back."""
 
     def __init__(self):
         self.seen = []
@@ -93,6 +95,12 @@ class Application(Listener):
                     stream.readline()
                 stream.readline()
             self.seen.append((line, fields, body))
+            if key := one(fields, "sec-websocket-key"):
+                accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
+                peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+                peer.sendall(stream.read(4))
+                return
             text = json.dumps({"line": line, "fields": fields, "body": body.decode("latin-1")}).encode()
             answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nSet-Cookie: app=1; Path=/\r\n\r\n".encode()
             peer.sendall(answer + (b"" if line.startswith("HEAD ") else text))
@@ -161,13 +169,18 @@ class Answer:
 
 def send(port, line, fields=(), body=b"", source="127.0.0.1"):
     """Sends a request byte for byte and reads to the end; the status is 0 when there was no answer."""
-    fields = [("Host", "app.example"), ("Connection", "close"), *fields]
-    if body:
+    names = [name.lower() for name, _ in fields]
+    fields = [("Host", "app.example"), *fields]
+    # A WebSocket's client speaks when it was answered.
+    late = "upgrade" in names
+    if not late:
+        fields.append(("Connection", "close"))
+    if body and not late and "transfer-encoding" not in names:
         fields.append(("Content-Length", str(len(body))))
     head = "".join([line, "\r\n", *(f"{name}: {value}\r\n" for name, value in fields), "\r\n"])
     with socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0)) as peer:
         try:
-            peer.sendall(head.encode("latin-1") + body)
+            peer.sendall(head.encode("latin-1") + (b"" if late else body))
         except OSError:
             pass  # It may have answered before the end.
         stream = peer.makefile("rb")
@@ -176,6 +189,8 @@ def send(port, line, fields=(), body=b"", source="127.0.0.1"):
             if found is None:
                 return Answer(0)
             start, got = found
+            if late and " 101 " in start:
+                peer.sendall(body)
             length = one(got, "content-length")
             rest = stream.read() if length is None or line.startswith("HEAD ") else stream.read(int(length))
         except ConnectionResetError:

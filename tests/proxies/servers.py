@@ -1,4 +1,4 @@
-"""The proxies: each runs the file of proxies/ that people copy, in a folder of its own, without a right of the system's.
+"""The proxies: each runs the file of proxies/ that people copy, in a folder of its own.
 
 In those files the ports 8080, 8000 and 9000 and the path of a script are replaced, and nothing else.
 """
@@ -31,7 +31,7 @@ CADDY = """
 }}
 import {snippet}
 """
-MODULES = "authz_core headers lua proxy proxy_http rewrite setenvif"
+MODULES = "authz_core lua proxy proxy_http rewrite setenvif"
 APACHE = """
 ServerRoot {folder}
 ServerName localhost
