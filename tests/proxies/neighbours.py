@@ -107,12 +107,13 @@ class Application(Listener):
 
 
 class Way(Listener):
-    """The way to Signet: bytes go to and fro, unless something else is to happen there."""
+    """The way to Signet: bytes go to and fro, unless something else is to happen there. `sent` is what went to it."""
 
     def __init__(self, host):
         name, port = host.rsplit(":", 1)
         self.target = (name, int(port))
         self.broken = None
+        self.sent = b""
         self.live = set()
         super().__init__()
 
@@ -125,14 +126,19 @@ class Way(Listener):
             self.live |= {peer, far}
             back = threading.Thread(target=self.pump, args=(far, peer), daemon=True)
             back.start()
-            self.pump(peer, far)
+            self.pump(peer, far, self.remember)
             back.join()
             self.live -= {peer, far}
 
+    def remember(self, data):
+        self.sent = (self.sent + data)[-100_000:]
+
     @staticmethod
-    def pump(source, sink):
+    def pump(source, sink, remember=None):
         try:
             while data := source.recv(65536):
+                if remember:
+                    remember(data)
                 sink.sendall(data)
         except OSError:
             pass

@@ -276,6 +276,25 @@ class Behaviour:
         way = self.refused(302, "/polls/1", None, HTML, ("X-Forwarded-Uri", "/a"), ("X-Original-URI", "/b"))
         self.assertEqual(parse_qs(urlsplit(way.field("Location")).query), {"next": ["/polls/1"]})
 
+    def test_the_question_is_asked_in_the_proxys_own_words(self):
+        names = ["X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-For", "X-Forwarded-Uri", "X-Original-URI",
+                 "X-Forwarded-Method", "X-Original-Method"]
+        lies = [(name, "evil") for name in names]
+        world.way.sent = b""
+        self.passed("/polls/1?a=b", self.voter, *lies, *lies, method="PUT", body=b"a secret ballot")
+        head, _, rest = world.way.sent.partition(b"\r\n\r\n")
+        self.assertEqual(rest, b"", "the body is none of Signet's business")
+        line, *fields = head.decode().split("\r\n")
+        self.assertRegex(line, r"^GET /v1/verify\?permission=polls\.vote(&redirect=true)? HTTP/1\.[01]$")
+        told = {name: [] for name in ["host", "proto", "for", "uri", "method", "length"]}
+        for name, value in (field.split(": ", 1) for field in fields if ": " in field):
+            if (kind := name.lower().split("-")[-1]) in told and name.lower() != "host":
+                told[kind].append(value)
+        self.assertIn(told.pop("length"), [[], ["0"]])
+        self.assertEqual(told, {
+            "host": ["app.example"], "proto": ["http"], "for": ["127.0.0.1"], "uri": ["/polls/1?a=b"], "method": ["PUT"],
+        })
+
     def test_a_page_of_another_site_opens_no_websocket(self):
         evil, own = ("Origin", "https://evil.example"), ("Origin", ORIGIN)
         for fields in [[evil], [CROSS, evil], [CROSS, ("Sec-Fetch-Mode", "websocket")]]:
