@@ -5,7 +5,9 @@ local ltn12 = require "ltn12"
 
 http.TIMEOUT = 3
 local VERIFY = "http://127.0.0.1:8000/v1/verify?"
-local IDENTITY = { "X-Auth-User", "X-Auth-User-Id", "X-Auth-Groups", "X-Auth-Permissions", "X-Auth-Session" }
+local IDENTITY = {
+    "X-Auth-User", "X-Auth-User-Id", "X-Auth-Groups", "X-Auth-Permissions", "X-Auth-Session", "X-Auth-Token",
+}
 -- What belongs to the connection or the body, and what would contradict the request's own method and path.
 local NOT_ASKED = {
     "connection", "keep-alive", "te", "trailer", "upgrade", "expect", "transfer-encoding", "content-length",

@@ -4,7 +4,9 @@
 local VERIFY = "http://127.0.0.1:8000/v1/verify?"
 -- HAProxy tries four times.
 local MILLISECONDS = 750
-local IDENTITY = { "x-auth-user", "x-auth-user-id", "x-auth-groups", "x-auth-permissions", "x-auth-session" }
+local IDENTITY = {
+    "x-auth-user", "x-auth-user-id", "x-auth-groups", "x-auth-permissions", "x-auth-session", "x-auth-token",
+}
 -- What belongs to the connection or the body, and what would contradict the request's own method and path.
 local NOT_ASKED = {
     "connection", "keep-alive", "te", "trailer", "upgrade", "expect", "transfer-encoding", "content-length",

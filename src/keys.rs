@@ -36,10 +36,13 @@ pub enum Kind {
     Device,
     /// An API token.
     Api,
+    /// Who passed a proxy, for the back end behind it.
+    Identity,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Session, Self::Cookie, Self::Reset, Self::Verification, Self::Device, Self::Api];
+    const ALL: [Self; 7] =
+        [Self::Session, Self::Cookie, Self::Reset, Self::Verification, Self::Device, Self::Api, Self::Identity];
 
     const fn typ(self) -> &'static str {
         match self {
@@ -49,6 +52,7 @@ impl Kind {
             Self::Verification => "verify+jwt",
             Self::Device => "device+jwt",
             Self::Api => "api+jwt",
+            Self::Identity => "identity+jwt",
         }
     }
 }

@@ -19,9 +19,11 @@ use crate::keys::{Keyring, Kind};
 
 mod api;
 mod challenge;
+mod identity;
 
 pub use api::VerifiedApi;
 pub use challenge::{CHALLENGE_LIFE, ChallengeClaims};
+pub use identity::IDENTITY_LIFE;
 
 /// Longest token that is looked at. No cookie that is issued is longer.
 pub const TOKEN_BYTES_MAX: usize = 4096;

@@ -6,6 +6,7 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
+use poem::http::uri::Authority;
 use poem::http::{HeaderMap, Method, StatusCode, header};
 use poem::web::Data;
 use poem::{Endpoint, IntoResponse as _, Request, Response};
@@ -29,8 +30,11 @@ const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
 /// The fields in which proxies name the path and query of the original request.
 const PATHS: [&str; 2] = ["x-forwarded-uri", "x-original-uri"];
 
+/// The fields in which proxies name the host of the original request.
+const HOSTS: [&str; 2] = ["x-forwarded-host", "x-original-host"];
+
 /// The parameters of a question.
-const PARAMETERS: [&str; 5] = ["permission", "any", "group", "staff", "redirect"];
+const PARAMETERS: [&str; 6] = ["permission", "any", "group", "staff", "redirect", "identity"];
 
 /// It may pass.
 #[derive(ApiResponse)]
@@ -53,6 +57,9 @@ pub enum Verified {
         String,
         /// The session; empty when there is none, as for an API token.
         #[oai(header = "X-Auth-Session")]
+        String,
+        /// The same as a signed token for the host that was asked for, good for a minute; empty unless it was asked for.
+        #[oai(header = "X-Auth-Token")]
         String,
     ),
     /// A browser that has to log in first, when a redirect was asked for.
@@ -77,6 +84,10 @@ impl VerifyApi {
     /// either it counts as unsafe, and so does the begin of a WebSocket. A session that is due for renewal gets its
     /// cookie with this answer. Without a cookie of ours an API token is looked at: it passes where its permissions
     /// do, and never as staff or as a member of a group.
+    ///
+    /// A back end that wants proof asks for the signed token: a JWT of the type `identity+jwt`, for 60 seconds, whose
+    /// `aud` is the host in `X-Forwarded-Host` or `X-Original-Host`, in lower case and without a port.
+    /// It verifies with the public keys alone, and nothing in this API takes it.
     #[oai(path = "/v1/verify", method = "get", operation_id = "verify_request")]
     #[expect(clippy::too_many_arguments, reason = "each parameter of the query is one")]
     async fn verify_request(
@@ -95,6 +106,8 @@ impl VerifyApi {
         /// `true` when a browser that has to log in is sent to the log-in page, where the server has one. Not for
         /// nginx.
         redirect: Query<Option<String>>,
+        /// `true` when the answer shall carry a signed token; then nothing passes without the host of the request.
+        identity: Query<Option<String>>,
     ) -> Result<Verified, Problem> {
         let method = original_method(request.headers());
         if !visit.settings().origins.allow(&method, request.headers()) {
@@ -110,6 +123,7 @@ impl VerifyApi {
             staff: staff.as_deref().map(flag).transpose()?.unwrap_or_default(),
         };
         let redirect = redirect.as_deref().map(flag).transpose()?.unwrap_or_default();
+        let identity = identity.as_deref().map(flag).transpose()?.unwrap_or_default();
         let admitted = visit.admit_holder(request, LoginRequired::demand).await;
         match admitted {
             Err(Error::NotAuthenticated(_)) if redirect && is_page_load(&method, request.headers()) => {
@@ -120,7 +134,9 @@ impl VerifyApi {
             Ok(()) => {
                 let holder = visit.holder().ok_or_else(|| Problem::new(Code::NotAuthenticated))?;
                 asked.judge(holder)?;
-                Ok(asked.pass(holder))
+                let permissions = asked.permissions(holder);
+                let signed = identity.then(|| identity_token(visit.0, request, holder, &permissions)).transpose()?;
+                Ok(pass(holder, &permissions, signed.unwrap_or_default()))
             }
         }
     }
@@ -148,26 +164,53 @@ impl Conditions<'_> {
         }
     }
 
-    fn pass(&self, holder: &dyn Holder) -> Verified {
-        let text = |text: Option<String>| text.unwrap_or_default();
-        Verified::Pass(
-            text(holder.username().map(safe)),
-            text(holder.user().map(|id| id.to_string())),
-            joined(holder.groups().iter().map(String::as_str)),
-            self.permissions(holder),
-            text(holder.session().map(|id| id.to_string())),
-        )
-    }
-
-    fn permissions(&self, holder: &dyn Holder) -> String {
+    /// The permissions that the back end is told of.
+    fn permissions<'a>(&'a self, holder: &'a dyn Holder) -> Vec<&'a str> {
         let all = holder.granted();
         let length: usize = all.iter().map(|name| name.len() + 1).sum();
         if length <= PERMISSIONS_MAX && !holder.has_every_permission() {
-            return joined(all.into_iter());
+            return all.into_iter().collect();
         }
         let asked = self.permissions.iter().chain(self.any.iter().flatten()).copied();
-        joined(asked.filter(|name| holder.has_permission(name)))
+        asked.filter(|name| holder.has_permission(name)).collect()
     }
+}
+
+fn pass(holder: &dyn Holder, permissions: &[&str], token: String) -> Verified {
+    let text = |text: Option<String>| text.unwrap_or_default();
+    Verified::Pass(
+        text(holder.username().map(safe)),
+        text(holder.user().map(|id| id.to_string())),
+        joined(holder.groups().iter().map(String::as_str)),
+        joined(permissions.iter().copied()),
+        text(holder.session().map(|id| id.to_string())),
+        token,
+    )
+}
+
+/// The signed token for the host that was asked for. It is minted for each question, since it is good for a minute.
+fn identity_token(
+    visit: &Visit,
+    request: &Request,
+    holder: &dyn Holder,
+    permissions: &[&str],
+) -> Result<String, Problem> {
+    let host = original_host(request.headers());
+    let host = host.ok_or_else(|| Problem::with_detail(Code::Forbidden, "The host of the request is not named."))?;
+    let app = visit.app();
+    Ok(app.tokens().mint_identity(&host, holder, permissions, app.now())?)
+}
+
+/// The host of the original request, in lower case, without its port: proxies differ in whether they tell that. One
+/// that is said twice could be any.
+fn original_host(headers: &HeaderMap) -> Option<String> {
+    let mut named = HOSTS.iter().flat_map(|name| headers.get_all(*name));
+    let (Some(host), None) = (named.next(), named.next()) else { return None };
+    let authority = Authority::try_from(host.as_bytes()).ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    let (name, port) = (authority.host(), authority.port_u16());
+    let is_host = !name.is_empty() && authority.as_str().bytes().all(is_plain);
+    (is_host && (port.is_some() || authority.as_str() == name)).then(|| name.to_ascii_lowercase())
 }
 
 /// Whether every parameter is one of ours, and every list names something: a condition that is misspelt or got lost must

@@ -1079,6 +1079,8 @@ async fn no_kind_of_token_stands_in_for_another() {
     let secret = signet::claims::TokenId::random();
     let mail = |kind| tokens.mint_challenge(kind, id, secret, now).unwrap();
     let api = victim.post("/v1/tokens", json!({ "name": "n", "permissions": [] })).await.text("token");
+    let get = [("x-forwarded-method", "GET"), ("x-forwarded-host", "signet")];
+    let identity = victim.call(Method::GET, "/v1/verify?identity=true", None, &get).await;
     let kinds = [
         ("session", victim.cookie.clone().unwrap()),
         ("cookie", tokens.mint_cookie("n", "v", now, 60).unwrap()),
@@ -1086,6 +1088,7 @@ async fn no_kind_of_token_stands_in_for_another() {
         ("verify", mail(ChallengeKind::Verification)),
         ("device", tokens.mint_device(id, signet::claims::DeviceId::random(), now).unwrap()),
         ("api", api.clone()),
+        ("identity", identity.header("x-auth-token").unwrap().to_owned()),
     ];
     let mut nobody = server.anonymous();
     for (kind, token) in &kinds {

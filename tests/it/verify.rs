@@ -1,7 +1,9 @@
 //! "May this pass?": what proxies ask, and are told.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Answer, Client, ORIGIN, Options, Server};
 
@@ -162,4 +164,54 @@ async fn a_user_with_very_many_rights_still_fits_into_a_proxys_buffer() {
     assert_eq!(pass.header("x-auth-permissions"), Some(names[7].as_str()));
     let head: usize = pass.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     assert!(head < 4096, "{head}");
+}
+
+#[tokio::test]
+async fn a_back_end_that_wants_proof_gets_a_token_for_its_host_and_a_minute() {
+    let server = Server::start().await;
+    server.permissions(&["polls.vote", "polls.close"]).await;
+    server.group("Größe & co", &["polls.vote"]).await;
+    let rights = json!({ "groups": ["Größe & co"], "user_permissions": ["polls.close"] });
+    let (mut zoe, id) = server.user("Zoë", rights).await;
+    let session = zoe.get("/v1/session").await.text("id");
+    assert_eq!(ask(&mut zoe, "").await.header("x-auth-token"), Some(""), "nobody asked for it");
+    let mut of = async |fields: &[(&str, &str)]| {
+        let fields = [&[("x-forwarded-method", "GET")], fields].concat();
+        zoe.call(Method::GET, "/v1/verify?identity=true", None, &fields).await
+    };
+    let pass = of(&[("x-forwarded-host", "Polls.example:8443")]).await.is(StatusCode::NO_CONTENT);
+    let parts: Vec<Value> = pass.header("x-auth-token").unwrap().split('.').take(2).map(decoded).collect();
+    assert_eq!(parts[0]["typ"], "identity+jwt");
+    let now = server.now().timestamp();
+    let expected = json!({
+        "iss": server.app.tokens().issuer(), "aud": "polls.example", "sub": id, "sid": session,
+        "iat": now, "exp": now + 60, "preferred_username": "Zoë", "is_staff": false,
+        "groups": ["Größe & co"], "permissions": ["polls.close", "polls.vote"],
+    });
+    assert_eq!(parts[1], expected);
+    for (host, name) in [
+        ("polls.example", "polls.example"),
+        ("10.0.0.1:80", "10.0.0.1"),
+        ("[::1]", "[::1]"),
+        ("[2001:DB8::1]:443", "[2001:db8::1]"),
+        ("localhost", "localhost"),
+    ] {
+        let pass = of(&[("x-original-host", host)]).await.is(StatusCode::NO_CONTENT);
+        assert_eq!(decoded(pass.header("x-auth-token").unwrap().split('.').nth(1).unwrap())["aud"], name);
+    }
+    for host in ["", ":80", "a b", "a,b", "a:b", "a:65536", "a:+80", "a/b", "u@a", "[::1", "::1", "a:80:80", "ä"] {
+        of(&[("x-forwarded-host", host)]).await.is_problem("forbidden");
+    }
+    of(&[]).await.is_problem("forbidden");
+    of(&[("x-forwarded-host", "a"), ("x-original-host", "b")]).await.is_problem("forbidden");
+    of(&[("x-forwarded-host", "a"), ("x-forwarded-host", "a")]).await.is_problem("forbidden");
+    ask(&mut zoe, "?identity=perhaps").await.is_problem("forbidden");
+    let get = [("x-forwarded-method", "GET"), ("x-forwarded-host", "a")];
+    let nobody = server.anonymous().call(Method::GET, "/v1/verify?identity=true", None, &get).await;
+    assert_eq!(nobody.is_problem("not_authenticated").header("x-auth-token"), None);
+}
+
+/// A part of a token, decoded.
+fn decoded(part: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }

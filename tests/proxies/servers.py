@@ -58,6 +58,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def answers_at(port):
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
 class Proxy:
     """A running proxy on `port`, until `stop`."""
 
@@ -91,16 +100,12 @@ class Proxy:
             stderr=subprocess.STDOUT, cwd=self.folder, env=os.environ | home, start_new_session=True,
         )
         end = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    said = self.said()
-                    self.stop()
-                    raise RuntimeError(f"{name} did not start: {said}") from None
-                time.sleep(0.02)
+        while not answers_at(self.port):
+            if self.process.poll() is not None or time.monotonic() > end:
+                said = self.said()
+                self.stop()
+                raise RuntimeError(f"{name} did not start: {said}")
+            time.sleep(0.02)
 
     def said(self):
         """Its words, for whoever has to find out."""

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import jwt
 from neighbours import Application, Way, send
 from servers import COMMANDS, Proxy
 from signet import ADMIN, Client, Server
@@ -21,6 +22,7 @@ ORIGIN = "https://app.example"
 HTML = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 CROSS = ("Sec-Fetch-Site", "cross-site")
 IDENTITY = ["x-auth-user", "x-auth-user-id", "x-auth-groups", "x-auth-permissions", "x-auth-session"]
+TOKEN = "x-auth-token"
 WEBSOCKET = [
     ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
@@ -28,7 +30,7 @@ WEBSOCKET = [
 # What a client may write in the hope that it is believed.
 SPOOFED = [
     (name, "evil")
-    for stem in [*IDENTITY, "x-auth-token"]
+    for stem in [*IDENTITY, TOKEN]
     for name in [
         stem, stem.upper(), stem.title(), stem.replace("-", "_"), stem.replace("-", "_").upper(), stem.replace("-", "."),
         stem.replace("-", "_", 1), stem.replace("-", ".", 1), "_".join(stem.rsplit("-", 1)),
@@ -63,11 +65,12 @@ class World:
     """One Signet, one application, the way between, and people."""
 
     def __init__(self):
-        flags = ["--origin", ORIGIN, "--login-url", "/login", "--trusted-proxy", "127.0.0.1"]
+        flags = ["--issuer", ORIGIN, "--origin", ORIGIN, "--login-url", "/login", "--trusted-proxy", "127.0.0.1"]
         self.signet = Server(None, *flags)
         self.way = Way(self.signet.host)
         self.application = Application()
         self.admin = Client(self.signet)
+        self.keys = jwt.PyJWKSet.from_dict(self.admin.get("/.well-known/jwks.json"))
         assert self.admin.log_in("admin", ADMIN)
         self.must("POST", "/v1/permissions", {"name": "polls.vote", "description": "Can vote"})
         self.must("POST", "/v1/groups", {"name": "voters", "permissions": ["polls.vote"]})
@@ -145,9 +148,23 @@ class Behaviour:
         return dict(found)
 
     def is_voter(self, answer, client=None):
+        """The application was told so, and can prove it."""
         session = (client or self.voter).get("/v1/session")["id"]
         values = ["voter", world.ids["voter"], "voters", "polls.vote", session]
-        self.assertEqual(self.identity(answer), dict(zip(IDENTITY, values, strict=True)))
+        told = self.identity(answer)
+        proven = self.proven(told.pop(TOKEN))
+        self.assertEqual(told, dict(zip(IDENTITY, values, strict=True)))
+        names = ["preferred_username", "sub", "groups", "permissions", "sid"]
+        values[2:4] = [[value] for value in values[2:4]]
+        self.assertEqual([proven[name] for name in names], values)
+
+    def proven(self, token, host="app.example"):
+        """What a token says, as a back end checks it that knows the public keys and its own name."""
+        head = jwt.get_unverified_header(token)
+        self.assertEqual(head["typ"], "identity+jwt")
+        rules = {"require": ["iss", "aud", "sub", "iat", "exp"]}
+        key = world.keys[head["kid"]]
+        return jwt.decode(token, key, algorithms=["EdDSA"], audience=host, issuer=ORIGIN, options=rules)
 
     def test_who_may_pass_and_as_whom(self):
         for target in ["/", "/a/b?c=d", "/polls", "/polls/", "/polls/1?x=/public/", "/POLLS/1", "/publicity", "/login/x"]:
@@ -172,6 +189,23 @@ class Behaviour:
         self.assertEqual(json.loads(answer.body)["username"], "voter")
         self.refused(401, "/v1/me")
         self.assertEqual(self.ask("/signet/verify/").status, 404 if self.name == "nginx" else 401)
+        # The proxy's own question is nobody else's: a script in a page could read the token in its answer.
+        for target in ["/v1/verify", "/v1/verify?identity=true", "/v1/%76erify", "http://app.example/v1/verify"]:
+            answer = self.ask(target, self.voter, ("X-Forwarded-Host", "app.example"), ("X-Forwarded-Method", "GET"))
+            self.assertEqual((answer.status, answer.field(TOKEN)), (404, None), target)
+
+    def test_the_proof_is_for_this_host_and_nothing_else(self):
+        token = self.identity(self.passed("/polls/1", self.voter))[TOKEN]
+        with self.assertRaises(jwt.InvalidAudienceError):
+            self.proven(token, "other.example")
+        claims = self.proven(token)
+        self.assertEqual(claims["exp"] - claims["iat"], 60)
+        # Where it was not asked for there is none.
+        self.assertNotIn(TOKEN, self.identity(self.passed("/a", self.voter)))
+        # It opens nothing.
+        self.refused(401, "/polls/1", None, ("Cookie", f"__Host-signet={token}"))
+        self.refused(401, "/polls/1", None, ("Authorization", f"Bearer {token}"))
+        self.refused(401, "/polls/1", None, ("X-Auth-Token", token))
 
     def test_a_browser_is_sent_to_the_page_to_log_in(self):
         answer = self.refused(302, "/polls/1?a=b", None, HTML)
@@ -196,7 +230,7 @@ class Behaviour:
         for method in ["POST", "PUT", "DELETE"]:
             self.is_voter(self.passed("/polls/1", self.voter, *every, method=method, body=b"x"))
         # Nor can a client have taken away what the application is told (RFC 9110, section 7.6.1).
-        for name in IDENTITY:
+        for name in [*IDENTITY, TOKEN]:
             self.is_voter(self.passed("/polls/1", self.voter, ("Connection", name)))
 
     def test_no_spelling_of_a_path_is_a_way_round(self):
@@ -285,7 +319,7 @@ class Behaviour:
         head, _, rest = world.way.sent.partition(b"\r\n\r\n")
         self.assertEqual(rest, b"", "the body is none of Signet's business")
         line, *fields = head.decode().split("\r\n")
-        self.assertRegex(line, r"^GET /v1/verify\?permission=polls\.vote(&redirect=true)? HTTP/1\.[01]$")
+        self.assertRegex(line, r"^GET /v1/verify\?permission=polls\.vote&identity=true(&redirect=true)? HTTP/1\.[01]$")
         told = {name: [] for name in ["host", "proto", "for", "uri", "method", "length"]}
         for name, value in (field.split(": ", 1) for field in fields if ": " in field):
             if (kind := name.lower().split("-")[-1]) in told and name.lower() != "host":
@@ -407,6 +441,8 @@ class Behaviour:
         voter = token("voter", ["polls.vote"])
         for method in ["GET", "POST"]:
             told = self.identity(self.passed("/polls/1", None, voter, method=method))
+            proven = self.proven(told.pop(TOKEN))
+            self.assertEqual((proven["sub"], proven["permissions"], proven.get("sid")), (world.ids["voter"], ["polls.vote"], None))
             self.assertEqual(
                 told, {"x-auth-user": "voter", "x-auth-user-id": world.ids["voter"], "x-auth-permissions": "polls.vote"}
             )
