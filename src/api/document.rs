@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use self::failures::Operation;
 
 use crate::api::problem::Problem;
+use crate::api::revocations::STREAM_SECONDS_MAX;
 use crate::api::{GROUPS, operations};
 use crate::api_token::LIFE_MIN;
 use crate::audit::Action;
@@ -154,7 +155,7 @@ fn parameters(operation: &mut Map<String, Value>) -> Vec<(String, String)> {
             "search" => schema["maxLength"] = json!(150),
             "seconds" => {
                 schema["minimum"] = json!(1);
-                schema["maximum"] = json!(86_400);
+                schema["maximum"] = json!(STREAM_SECONDS_MAX);
             }
             "cursor" => schema["pattern"] = json!("^[A-Za-z0-9_-]*$"),
             "action" => {

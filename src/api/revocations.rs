@@ -31,6 +31,9 @@ pub const VIEW_REVOCATIONS: &str = "signet.view_revocations";
 /// How often a stream says that it lives, and its reader's right is judged again.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
+/// The longest time that a stream can be asked to last; without a time it lasts for as long as its reader may listen.
+pub(crate) const STREAM_SECONDS_MAX: u32 = 86_400;
+
 /// Staff, or somebody with the permission to read what has ended: 401 for nobody, 403 for others.
 pub struct RevocationReader;
 
@@ -203,6 +206,10 @@ impl RevocationsApi {
         /// Ends the stream after so many seconds; without it the stream goes on.
         seconds: Query<Option<u32>>,
     ) -> Result<StreamReply, Problem> {
+        if seconds.is_some_and(|seconds| !(1..=STREAM_SECONDS_MAX).contains(&seconds)) {
+            let detail = format!("The parameter `seconds` has to be from 1 to {STREAM_SECONDS_MAX}.");
+            return Err(Problem::with_detail(Code::InvalidParameter, detail));
+        }
         // What is no position at all is one that is not known.
         let from = last.0.or(position.0).map(|text| text.parse().unwrap_or_default());
         let full = || Error::Unavailable("too many streams are open, or the server is stopping".to_owned());

@@ -236,6 +236,18 @@ async fn a_position_that_is_not_known_asks_to_load_the_list_again() {
 }
 
 #[tokio::test]
+async fn a_stream_lasts_for_the_time_that_is_asked_for() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let answer = admin.get("/v1/revocations/stream?seconds=1").await.is(StatusCode::OK);
+    assert!(String::from_utf8(answer.body.clone()).unwrap().contains("heartbeat"));
+    for seconds in ["0", "86401", "4294967296", "-1", "1.5", ""] {
+        let answer = admin.get(&format!("/v1/revocations/stream?seconds={seconds}")).await;
+        answer.is(StatusCode::BAD_REQUEST).is_problem("invalid_parameter");
+    }
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_streams() {
     let server = Server::start().await;
     let admin = server.admin().await;

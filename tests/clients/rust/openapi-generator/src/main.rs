@@ -62,7 +62,7 @@ async fn scenario() -> Result<(), Box<dyn StdError>> {
     let question = || PermissionQuestion::new(vec!["polls.vote".into()]);
     let refused = problem(users_api::get_user(&user, &id).await)?;
     assert_eq!((refused.code, refused.status), (ProblemCode::Forbidden, 403));
-    let refused = problem(rights_api::verify_request(&user, vote(), None, None, None, None).await)?;
+    let refused = problem(rights_api::verify_request(&user, vote(), None, None, None, None, None).await)?;
     assert_eq!(refused.code, ProblemCode::Forbidden);
     assert!(!rights_api::check_permissions(&user, question()).await?.all);
 
@@ -73,7 +73,7 @@ async fn scenario() -> Result<(), Box<dyn StdError>> {
 
     let answer = rights_api::check_permissions(&user, question()).await?;
     assert!(answer.all && answer.results["polls.vote"], "{answer:?}");
-    rights_api::verify_request(&user, vote(), None, None, None, None).await?;
+    rights_api::verify_request(&user, vote(), None, None, None, None, None).await?;
 
     let devices = devices_api::list_sessions(&user).await?.items;
     let current: Vec<&Device> = devices.iter().filter(|device| device.current).collect();

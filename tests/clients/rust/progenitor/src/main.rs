@@ -59,7 +59,7 @@ async fn scenario() -> Result<(), Box<dyn StdError>> {
     let question = types::PermissionQuestion { permissions: vec!["polls.vote".into()], modules: Vec::new() };
     let refused = problem(user.get_user(&id).await).await?;
     assert_eq!((refused.code, refused.status), (ProblemCode::Forbidden, 403));
-    let refused = problem(user.verify_request(None, None, Some("polls.vote"), None, None).await).await?;
+    let refused = problem(user.verify_request(None, None, None, Some("polls.vote"), None, None).await).await?;
     assert_eq!(refused.code, ProblemCode::Forbidden);
     assert!(!user.check_permissions(&question).await?.all);
 
@@ -70,7 +70,7 @@ async fn scenario() -> Result<(), Box<dyn StdError>> {
 
     let answer = user.check_permissions(&question).await?;
     assert!(answer.all && answer.results["polls.vote"], "{answer:?}");
-    user.verify_request(None, None, Some("polls.vote"), None, None).await?;
+    user.verify_request(None, None, None, Some("polls.vote"), None, None).await?;
 
     let devices = user.list_sessions().await?.into_inner().items;
     let current: Vec<&Device> = devices.iter().filter(|device| device.current).collect();
