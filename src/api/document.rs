@@ -154,7 +154,7 @@ fn parameters(operation: &mut Map<String, Value>) -> Vec<(String, String)> {
             }
             "search" => schema["maxLength"] = json!(150),
             "seconds" => {
-                schema["minimum"] = json!(1);
+                schema["minimum"] = json!(0);
                 schema["maximum"] = json!(STREAM_SECONDS_MAX);
             }
             "cursor" => schema["pattern"] = json!("^[A-Za-z0-9_-]*$"),

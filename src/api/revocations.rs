@@ -203,11 +203,11 @@ impl RevocationsApi {
         last: Header<Option<String>>,
         /// The same, or the `position` of a list, for clients that cannot set the header.
         position: Query<Option<String>>,
-        /// Ends the stream after so many seconds; without it the stream goes on.
+        /// Ends the stream after so many seconds, 0 when it has told what is there; without it the stream goes on.
         seconds: Query<Option<u32>>,
     ) -> Result<StreamReply, Problem> {
-        if seconds.is_some_and(|seconds| !(1..=STREAM_SECONDS_MAX).contains(&seconds)) {
-            let detail = format!("The parameter `seconds` has to be from 1 to {STREAM_SECONDS_MAX}.");
+        if seconds.is_some_and(|seconds| seconds > STREAM_SECONDS_MAX) {
+            let detail = format!("The parameter `seconds` has to be from 0 to {STREAM_SECONDS_MAX}.");
             return Err(Problem::with_detail(Code::InvalidParameter, detail));
         }
         // What is no position at all is one that is not known.
@@ -275,7 +275,6 @@ impl Following {
             };
             tokio::select! {
                 biased;
-                () = over => return None,
                 // Before a heartbeat, which says that everything up to its position was told.
                 news = self.follower.next(self.reader.visit.app().revocations().feed()) => match news {
                     News::Learned(learned) => {
@@ -287,6 +286,8 @@ impl Following {
                 _ = self.heartbeat.tick() => {
                     self.waiting.push_back(Entry::new(RevocationKind::Heartbeat).at(self.follower.position()));
                 }
+                // Last, so that no time at all is enough for what is there.
+                () = over => return None,
             }
         }
     }

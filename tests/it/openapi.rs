@@ -210,7 +210,7 @@ async fn what_the_server_answers_is_what_the_document_says() {
             }
             real = real.replace("/v1/users/q3bXcK0aTn2vSgYkPzq1bA", &format!("/v1/users/{somebody}"));
             if is_stream(&operation) {
-                real.push_str("?seconds=1");
+                real.push_str("?seconds=0");
             }
             let content = operation.get("requestBody").map(|body| &body["content"]["application/json"]);
             let body = content.map(|content| content["example"].clone());

@@ -22,7 +22,7 @@ pub(super) fn parameter(tag: &str, name: &str) -> Option<Value> {
         ("Groups", "id") => json!("Vw3mEr9xQ0uYt2aZbC4dfg"),
         (_, "id") => json!("q3bXcK0aTn2vSgYkPzq1bA"),
         (_, "code") => json!("not_authenticated"),
-        (_, "seconds") => json!(1),
+        (_, "seconds") => json!(0),
         _ => return None,
     })
 }
