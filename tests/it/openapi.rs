@@ -9,12 +9,6 @@ use signet::api::problem::Code;
 
 use crate::harness::Server;
 
-fn committed() -> (std::path::PathBuf, String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/signet.json");
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    (path, text)
-}
-
 fn operations(document: &Value) -> Vec<(String, String, Map<String, Value>)> {
     let mut found = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -32,17 +26,21 @@ fn is_stream(operation: &Map<String, Value>) -> bool {
 
 #[test]
 fn the_committed_document_is_the_one_that_the_code_writes() {
-    let written = signet::api::document::text();
-    let (path, text) = committed();
-    #[expect(clippy::disallowed_methods, reason = "asks this test to rewrite the file")]
+    is_committed("openapi/signet.json", &signet::api::document::text());
+}
+
+/// Fails when the file is not what the code writes, or writes it when it is asked to.
+pub(crate) fn is_committed(path: &str, written: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    #[expect(clippy::disallowed_methods, reason = "asks to rewrite the file")]
     let rewrite = std::env::var("SIGNET_REWRITE").is_ok();
     if rewrite {
-        std::fs::write(&path, &written).unwrap();
-        return;
+        return std::fs::write(&file, written).unwrap();
     }
+    let is_same = std::fs::read_to_string(&file).unwrap_or_default() == written;
     assert!(
-        text == written,
-        "openapi/signet.json is not what the code writes; SIGNET_REWRITE=1 cargo test openapi rewrites it"
+        is_same,
+        "{path} is not what the code writes; SIGNET_REWRITE=1 cargo test --test it -- openapi postman does"
     );
 }
 

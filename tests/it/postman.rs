@@ -1,10 +1,11 @@
 //! The Postman collection: the committed file is what the code makes of the document, and holds all of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use signet::api::{document, postman};
+
+use crate::openapi::is_committed;
 
 fn folders(collection: &Value) -> &Vec<Value> {
     collection["item"].as_array().unwrap()
@@ -29,18 +30,7 @@ fn place(item: &Value) -> String {
 fn the_committed_collection_is_the_one_that_the_code_writes() {
     let written = postman::text();
     assert!(written == postman::text(), "two collections of one document differ");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/signet.postman_collection.json");
-    #[expect(clippy::disallowed_methods, reason = "asks this test to rewrite the file")]
-    let rewrite = std::env::var("SIGNET_REWRITE").is_ok();
-    if rewrite {
-        std::fs::write(&path, &written).unwrap();
-        return;
-    }
-    assert!(
-        std::fs::read_to_string(&path).unwrap_or_default() == written,
-        "openapi/signet.postman_collection.json is not what the code writes; SIGNET_REWRITE=1 cargo test openapi postman \
-         rewrites it"
-    );
+    is_committed("openapi/signet.postman_collection.json", &written);
 }
 
 #[test]
