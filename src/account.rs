@@ -10,11 +10,15 @@ use crate::challenge;
 use crate::claims::UserId;
 use crate::error::{Error, Fault};
 use crate::password::Password;
-use crate::password::policy::{self, About};
+use crate::password::policy::About;
 use crate::session::{self, Session};
 use crate::store::{Member, Witness, Write};
 use crate::throttle::Subject;
 use crate::user::{self, UNUSABLE_PASSWORD, User, Username};
+
+mod own;
+
+pub use own::{PasswordCheck, change_password, change_profile, check_password, end_own_sessions};
 
 /// How often a change is tried when somebody else is faster.
 const TRIES: usize = 16;
@@ -293,16 +297,6 @@ impl Profile {
     }
 }
 
-/// The user with another profile.
-///
-/// # Errors
-/// The faults of the profile, and as [`App::commit`].
-pub async fn change_profile(app: &App, session: &Session, profile: &Profile, client: &Client) -> Result<User, Error> {
-    let event = session.event(app, Action::ChangeProfile, client);
-    let apply = |user: &mut User| profile.apply(user).map(|()| Vec::new());
-    change(app, session.witness(false)?, session.id()?, &event, apply).await
-}
-
 /// What is known about the user, for judging a password.
 pub(crate) fn about(user: &User) -> About<'_> {
     About {
@@ -311,117 +305,4 @@ pub(crate) fn about(user: &User) -> About<'_> {
         last_name: &user.last_name,
         email: &user.email,
     }
-}
-
-/// What a form may tell about a password before it is sent to be set.
-#[derive(Debug)]
-pub struct PasswordCheck {
-    /// A fault of `password` for each rule of the policy that it breaks.
-    pub faults: Vec<Fault>,
-    /// How hard it is to guess, from 0 to 4.
-    pub score: u8,
-}
-
-/// What the policy says about a password. When nothing is told about its owner and somebody is logged in, it is
-/// judged as that user's.
-///
-/// # Errors
-/// `NotFound` when the session's user is gone; `Unavailable` when the store failed; nothing else.
-pub async fn check_password(
-    app: &App,
-    session: &Session,
-    password: &str,
-    told: Option<About<'_>>,
-) -> Result<PasswordCheck, Error> {
-    let user = match (told, session.id()) {
-        (None, Ok(id)) => Some(app.user(id).await?),
-        _ => None,
-    };
-    let about = told.or_else(|| user.as_ref().map(about)).unwrap_or_default();
-    let faults = app.policy().judge("password", password, &about).err().unwrap_or_default();
-    Ok(PasswordCheck { faults, score: policy::score(password, &about) })
-}
-
-/// Another password for the session's user. All other sessions of the user have ended after `Ok`; this one goes
-/// on with the issue that is returned (Django's `update_session_auth_hash`).
-///
-/// # Errors
-/// `WrongPassword`, and `Throttled` before any work after too many of them; the fault of the new one; `Busy`;
-/// `Unavailable`, and nothing has changed.
-pub async fn change_password(
-    app: &App,
-    session: &Session,
-    old: &str,
-    new: &str,
-    client: &Client,
-) -> Result<Session, Error> {
-    let event = session.event(app, Action::ChangePassword, client);
-    let done = try_change_password(app, session, old, new, &event).await;
-    if matches!(done, Err(Error::WrongPassword)) {
-        app.commit(vec![Write::Record(Box::new(event.refused()))]).await?;
-    }
-    done
-}
-
-async fn try_change_password(
-    app: &App,
-    session: &Session,
-    old: &str,
-    new: &str,
-    event: &Event,
-) -> Result<Session, Error> {
-    let id = session.id()?;
-    let user = app.user(id).await?;
-    let new = app.policy().judge("new_password", new, &about(&user)).map_err(Error::Invalid)?;
-    // Counted before the work, so that guesses made at once are bounded too. Only wrong ones stay counted.
-    let place = app.admit(&[Subject::OldPasswordOf(id)])?;
-    let right = match Password::new(old) {
-        Some(old) => app.pool().verify(old, Some(user.password.clone()), true).await.map(|verdict| verdict.right),
-        None => app.pool().verify(Password::random()?, None, false).await.map(|verdict| verdict.right),
-    };
-    if matches!(right, Ok(false)) {
-        return Err(Error::WrongPassword);
-    }
-    app.give_back(place);
-    right?;
-    session::can_follow(app, session)?;
-    let encoded = app.pool().hash(new).await?;
-    let keep = session.claims().map(|claims| claims.sid);
-    let changed = change(app, session.witness(false)?, id, event, |now| {
-        // The old password was judged at this generation; another one came in between. The hash alone may be
-        // another one of the same password.
-        if now.generation != user.generation {
-            return Err(Error::WrongPassword);
-        }
-        now.password.clone_from(&encoded);
-        Ok(vec![Write::CloseSessions { user: id, keep }])
-    })
-    .await?;
-    session::follow(app, session, changed.generation)
-}
-
-/// Ends every session of the session's own user, by a new generation: also those that nobody knows of. With `keep`,
-/// this one goes on with the issue that is returned.
-///
-/// # Errors
-/// `CookieTooLarge` when it could not go on, `NotAuthenticated` when it has ended, and as [`App::commit`]; nothing
-/// has changed then.
-pub async fn end_own_sessions(
-    app: &App,
-    session: &Session,
-    keep: bool,
-    client: &Client,
-) -> Result<Option<Session>, Error> {
-    if keep {
-        session::can_follow(app, session)?;
-    }
-    let id = session.id()?;
-    let kept = session.claims().map(|claims| claims.sid).filter(|_| keep);
-    let event = session.event(app, Action::EndSessions, client);
-    let user = change(app, session.witness(false)?, id, &event, |user| {
-        user.generation += 1;
-        Ok(vec![Write::CloseSessions { user: id, keep: kept }])
-    })
-    .await?;
-    if keep { session::follow(app, session, user.generation).map(Some) } else { Ok(None) }
 }

@@ -68,11 +68,14 @@ pub struct ProfilePatch {
     last_name: Option<String>,
     /// Address; empty for none.
     email: Option<String>,
+    /// The present password; needed when the address is another one.
+    old_password: Option<String>,
 }
 
 impl Example for ProfilePatch {
     fn example() -> Self {
-        Self { first_name: Some("Alice".to_owned()), last_name: Some("Archer".to_owned()), email: None }
+        let name = |text: &str| Some(text.to_owned());
+        Self { first_name: name("Alice"), last_name: name("Archer"), email: None, old_password: None }
     }
 }
 
@@ -242,7 +245,8 @@ impl AccountApi {
 
     /// Change my profile
     ///
-    /// Names and address; members that are left out stay as they are. A new address counts as unproven.
+    /// Names and address; members that are left out stay as they are. Another address counts as unproven, and takes the
+    /// present password as `old_password`: a link for a new password is sent to whoever has the address.
     #[oai(path = "/v1/me", method = "patch", operation_id = "update_me")]
     async fn update_me(
         &self,
@@ -252,9 +256,10 @@ impl AccountApi {
         Body(patch): Body<ProfilePatch>,
     ) -> Result<Json<User>, Problem> {
         let app = visit.app();
-        let ProfilePatch { first_name, last_name, email } = patch;
+        let ProfilePatch { first_name, last_name, email, old_password } = patch;
         let profile = Profile { first_name, last_name, email };
-        let user = account::change_profile(app, &caller, &profile, &client(request)).await?;
+        let old = old_password.as_deref();
+        let user = account::change_profile(app, &caller, &profile, old, &client(request)).await?;
         Ok(Json(User::of(&user, &app.groups())))
     }
 

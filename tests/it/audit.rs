@@ -44,7 +44,9 @@ async fn each_action_leaves_one_event_that_says_who_what_whose_and_how_it_ended(
     let wrong = json!({ "username": "bob", "password": "not the right one" });
     bob.post("/v1/login", wrong).await.is(StatusCode::UNAUTHORIZED);
     bob.post("/v1/login", json!({ "username": "bob", "password": PASSWORD })).await.is(StatusCode::OK);
-    bob.patch("/v1/me", json!({ "first_name": "Bob", "email": "bob@example.com" })).await.is(StatusCode::OK);
+    bob.patch("/v1/me", json!({ "first_name": "Bob", "email": "bob@example.com", "old_password": PASSWORD }))
+        .await
+        .is(StatusCode::OK);
     let change = |old: &str| json!({ "old_password": old, "new_password": "an entirely new sentence" });
     bob.post("/v1/password", change("not the right one")).await.is(StatusCode::FORBIDDEN);
     bob.post("/v1/password", change(PASSWORD)).await.is(StatusCode::OK);

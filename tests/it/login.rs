@@ -268,8 +268,8 @@ async fn a_password_is_the_same_in_every_normal_form_and_otherwise_exact() {
 async fn my_profile_is_mine_to_change_and_my_rights_are_not() {
     let server = Server::start().await;
     let (mut client, _) = server.user("ken", json!({})).await;
-    let me =
-        client.patch("/v1/me", json!({ "first_name": " Ken ", "email": "ken@EXAMPLE.com" })).await.is(StatusCode::OK);
+    let patch = json!({ "first_name": " Ken ", "email": "ken@EXAMPLE.com", "old_password": PASSWORD });
+    let me = client.patch("/v1/me", patch).await.is(StatusCode::OK);
     assert_eq!((me.text("first_name"), me.text("email")), ("Ken".to_owned(), "ken@example.com".to_owned()));
     for member in ["is_superuser", "is_staff", "is_active", "groups", "user_permissions", "username", "password", "id"]
     {
@@ -280,4 +280,24 @@ async fn my_profile_is_mine_to_change_and_my_rights_are_not() {
     let errors =
         client.patch("/v1/me", json!({ "email": "a@b\r\nBcc: c@d", "first_name": "x".repeat(151) })).await.errors();
     assert_eq!(errors.len(), 2);
+}
+
+#[tokio::test]
+async fn another_address_takes_the_present_password() {
+    let server = Server::start().await;
+    let (mut ken, _) = server.user("ken", json!({ "email": "ken@example.com" })).await;
+    let with = |email: &str, old: &str| json!({ "email": email, "old_password": old, "last_name": "Thompson" });
+    // Whoever has the session alone cannot have a link for a new password sent elsewhere.
+    for patch in [json!({ "email": "evil@example.net" }), json!({ "email": "" }), with("evil@example.net", "wrong")] {
+        let refused = ken.patch("/v1/me", patch).await.is(StatusCode::FORBIDDEN);
+        refused.is_problem("wrong_password");
+    }
+    let me = ken.get("/v1/me").await;
+    assert_eq!((me.text("email"), me.text("last_name")), ("ken@example.com".to_owned(), String::new()));
+    let log = server.admin().await.get("/v1/audit?action=change_profile&outcome=refused").await.json();
+    assert_eq!(log["items"].as_array().unwrap().len(), 3, "{log}");
+    // The same address is no other one, and the rest takes no password.
+    ken.patch("/v1/me", json!({ "email": "ken@EXAMPLE.com", "first_name": "Ken" })).await.is(StatusCode::OK);
+    let me = ken.patch("/v1/me", with("ken@example.org", PASSWORD)).await.is(StatusCode::OK);
+    assert_eq!((me.text("email"), me.text("last_name")), ("ken@example.org".to_owned(), "Thompson".to_owned()));
 }

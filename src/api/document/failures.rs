@@ -30,7 +30,7 @@ pub(super) struct Operation<'a> {
 const SPECIAL: [(Code, &[&str]); 12] = [
     (Code::InvalidCredentials, &["login_account"]),
     (Code::RegistrationClosed, &["register_account"]),
-    (Code::WrongPassword, &["change_password"]),
+    (Code::WrongPassword, &["change_password", "update_me"]),
     (
         Code::Taken,
         &["register_account", "create_user", "update_user", "create_group", "update_group", "create_permission"],
@@ -63,6 +63,7 @@ const SPECIAL: [(Code, &[&str]); 12] = [
             "register_account",
             "login_account",
             "change_password",
+            "update_me",
             "check_password",
             "request_password_reset",
             "confirm_password_reset",
