@@ -3,7 +3,9 @@
 import io
 import json
 import signal
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from gates import EXAMPLES, PASSWORD, READER, Gate, Way, admin_of, again, api_token, done, eventually, reader, somebody
-from signet import Client, Server
+from signet import ADMIN, CLEAN, ROOT, Client, Server
 
 LIST, STREAM, KEYS = "/v1/revocations", "/v1/revocations/stream", "/.well-known/jwks.json"
 
@@ -199,6 +201,39 @@ class Gates(unittest.TestCase):
                 self.assertLess(time.monotonic() - began, 60)
             self.assertEqual(gate.says(self.bob), 200)
         self.assertEqual(self.way.count(LIST), 1, "the stream went on from where it was")
+
+    def test_the_commands_of_the_readme_work(self):
+        readme = (EXAMPLES / "README.md").read_text()
+        blocks = [block.split("```")[0] for block in readme.split("```sh\n")[1:]]
+        making, starting = blocks[2:]
+        self.assertIn("/v1/tokens", making)
+        starting, expected = starting.split("# → ")
+        with Server() as server, tempfile.TemporaryDirectory() as folder, socket.create_server(("", 0)) as free:
+            port = free.getsockname()[1]
+            free.close()
+            script = f"{making}{starting}kill $!\n".replace("http://localhost:8000", server.base)
+            # The jar knows the cookie by the host.
+            script = script.replace("http://localhost:8001", f"http://127.0.0.1:{port}").replace("8001", str(port))
+            script = script.replace("python gate.py", f"{sys.executable} -B {EXAMPLES / 'gate.py'}")
+            environment = {**CLEAN, "PASSWORD": ADMIN, "SIGNET": server.base}
+            told = subprocess.run(
+                ["bash", "-euc", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+            )
+            self.assertIn(expected.strip(), told.stdout, told.stderr)
+            self.assertEqual((Path(folder) / "token").stat().st_mode & 0o777, 0o600)
+
+    def test_the_snippet_of_the_projects_readme_works(self):
+        section = (ROOT / "README.md").read_text().split("\n## Verifying elsewhere\n")[1]
+        begin, use = section.split("```python\n")[1].split("```")[0].split("\n\n")
+        first, *others = use.splitlines()
+        script = "import threading, time\nfrom revocations import Revocations, Unknown\nfrom verify import verify\n"
+        script += f"token = {self.alice.cookie!r}\n{begin}\nwhile revocations.told < 0: time.sleep(0.01)\n{first}\n"
+        script += "".join(f"print({line.split('  #')[0]})\n" for line in others)
+        environment = {**CLEAN, "SIGNET": self.server.base, "SIGNET_TOKEN_FILE": str(self.gate.token_file)}
+        told = subprocess.run(
+            [sys.executable, "-B", "-c", script], cwd=EXAMPLES, env=environment, capture_output=True, text=True, timeout=60
+        )
+        self.assertEqual(told.stdout, "True\nTrue\n", told.stderr)
 
     def test_over_https(self):
         with Server(tls=True) as server:

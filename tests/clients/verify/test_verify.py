@@ -33,7 +33,9 @@ def decoded(text):
     return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
 
 
-class Verifying(unittest.TestCase):
+class Examples(unittest.TestCase):
+    """Both examples beside a server with a user."""
+
     @classmethod
     def setUpClass(cls):
         # Only who counts failures makes cookies of known devices.
@@ -72,6 +74,8 @@ class Verifying(unittest.TestCase):
                 claims, said = example.judge(token)
                 self.assertIsNone(claims, said)
 
+
+class Verifying(Examples):
     def test_a_sessions_token_passes(self):
         self.passes("as issued", self.alice.cookie)
         self.passes("signed by the test", self.signed())
@@ -150,19 +154,33 @@ class Verifying(unittest.TestCase):
         self.fails("a deep header", f"{deep}.{body}.{signature}")
         self.passes("after all of that", self.alice.cookie)
 
-    def test_z_a_new_key_is_picked_up(self):
-        """The last one: the key signs what comes after it."""
-        self.passes("before", self.alice.cookie)
-        code, _, said = command("keys", "generate", "--keys", self.server.folder / "keys")
+
+class Keys(Examples):
+    def generate(self, *words):
+        code, _, said = command("keys", "generate", *words, "--keys", self.server.folder / "keys")
         self.assertEqual(code, 0, said)
         self.server.process.send_signal(signal.SIGHUP)
 
-        def renamed():
-            fresh = again(self.server, "alice").cookie
-            return jwt.get_unverified_header(fresh)["kid"] != self.head["kid"] and fresh
+    def signed_by(self, algorithm):
+        """A token by a new key, as soon as the server has it."""
+        def fresh():
+            token = again(self.server, "alice").cookie
+            head = jwt.get_unverified_header(token)
+            return head["kid"] != self.head["kid"] and head["alg"] == algorithm and token
 
-        fresh = eventually(renamed)
+        return eventually(fresh)
+
+    def test_a_new_key_is_picked_up_and_an_algorithm_is_not(self):
+        self.passes("before", self.alice.cookie)
+        self.generate()
+        fresh = self.signed_by("EdDSA")
+        self.generate("--algorithm", "es256")
+        other = self.signed_by("ES256")
         for example in self.examples.values():
             eventually(lambda: example.judge(fresh)[0])
         self.passes("by the new key", fresh)
         self.passes("by the old key", self.alice.cookie)
+        # Genuine, and by a key that is known; but nobody has agreed to be shown such signatures.
+        self.assertIn("ES256", {key["alg"] for key in Client(self.server).get("/.well-known/jwks.json")["keys"]})
+        self.assertEqual(self.examples["Python"].judge(other), (None, "refused: InvalidAlgorithmError"))
+        self.assertEqual(self.examples["Node"].judge(other), (None, "refused: ERR_JOSE_ALG_NOT_ALLOWED"))
