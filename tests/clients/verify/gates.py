@@ -95,6 +95,12 @@ class Way:
         host, port = server.host.rsplit(":", 1)
         self.target = host, int(port)
 
+    def cut(self):
+        """From now on nothing comes through the connections that there are, and no word of it."""
+        self.passing.clear()
+        self.passing = threading.Event()
+        self.passing.set()
+
     def count(self, path):
         """How often a path was asked for."""
         return len(re.findall(rb"GET " + re.escape(path.encode()) + rb"[? ]", bytes(self.asked)))
@@ -107,13 +113,13 @@ class Way:
             except OSError:
                 near.close()
                 continue
-            threading.Thread(target=self.carry, args=(near, far, self.asked), daemon=True).start()
-            threading.Thread(target=self.carry, args=(far, near, bytearray()), daemon=True).start()
+            for ends in ((near, far, self.asked), (far, near, bytearray())):
+                threading.Thread(target=self.carry, args=(*ends, self.passing), daemon=True).start()
 
-    def carry(self, source, target, record):
+    def carry(self, source, target, record, passing):
         try:
             while data := source.recv(65536):
-                self.passing.wait()
+                passing.wait()
                 record += data
                 target.sendall(data)
         except OSError:
