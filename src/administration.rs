@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::account::{self, Profile, differences, persist};
 use crate::app::{App, unavailable};
 use crate::audit::{Action, Client, Event, Target};
-use crate::claims::UserId;
+use crate::claims::{GroupId, UserId};
 use crate::error::{Error, Fault};
 use crate::password::policy::About;
 use crate::rights::Permission;
@@ -93,6 +93,20 @@ impl<'a> Staff<'a> {
         let holds = |permission: &str| self.session.claims().is_some_and(|claims| table.allows(claims, permission));
         match permissions.into_iter().find(|permission| !holds(permission)) {
             Some(lacking) => Err(Error::BeyondOwnRights(format!("you do not have the permission {lacking} yourself"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses groups that these staff are not in: what a group stands for elsewhere need not be among its permissions.
+    fn must_be_in<'g>(&self, groups: impl IntoIterator<Item = &'g GroupId>) -> Result<(), Error> {
+        let table = self.app.groups();
+        let own: Vec<GroupId> = match self.session.claims() {
+            _ if self.is_superuser() => return Ok(()),
+            Some(claims) => claims.groups.iter().filter_map(|name| table.id(name)).collect(),
+            None => Vec::new(),
+        };
+        match groups.into_iter().find(|group| !own.contains(group)) {
+            Some(_) => Err(Error::BeyondOwnRights("you are not in every one of these groups yourself".to_owned())),
             None => Ok(()),
         }
     }
@@ -211,7 +225,9 @@ impl<'a> Staff<'a> {
         if let Some(names) = &change.groups {
             let table = self.app.groups();
             let groups = names.iter().map(|name| table.id(name).ok_or(Error::Changed));
-            user.groups = groups.collect::<Result<_, _>>()?;
+            let groups: BTreeSet<GroupId> = groups.collect::<Result<_, _>>()?;
+            self.must_be_in(groups.difference(&user.groups))?;
+            user.groups = groups;
         }
         if let Some(names) = &change.permissions {
             let permissions = names.iter().map(|name| Permission::parse("user_permissions", name));

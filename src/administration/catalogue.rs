@@ -49,8 +49,8 @@ impl Staff<'_> {
     ///
     /// # Errors
     /// `NotFound`; `PreconditionFailed` when `if_match` names another version; faults of the members;
-    /// `BeyondOwnRights` when the group grants, before or after, what one does not have, or gets another name and has
-    /// a member whom one may not touch; `Taken`;
+    /// `BeyondOwnRights` when the group grants, before or after, what one does not have, and when it gets another name,
+    /// which proxies and programs may go by, unless a superuser gives it; `Taken`;
     /// `RightsTooLarge` when a member's session could not carry the new name; as [`App::commit`].
     pub async fn change_group(&self, id: GroupId, change: &GroupChange, if_match: Option<u64>) -> Result<Group, Error> {
         let found = match &change.permissions {
@@ -80,9 +80,9 @@ impl Staff<'_> {
             }
             let mut writes = Vec::new();
             if group.name != before.name {
+                self.superuser_only("rename a group")?;
                 // Tokens name groups: every member's is stale now.
                 for member in self.app.store().members(id).await.map_err(unavailable)? {
-                    self.may_touch(&member)?;
                     let mut names = self.app.groups().names_of(&member.groups);
                     names.retain(|name| *name != before.name);
                     names.push(group.name.clone());

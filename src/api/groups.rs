@@ -166,7 +166,7 @@ impl GroupsApi {
 
     /// Change a group
     ///
-    /// Acts at once on everybody in it.
+    /// Acts at once on everybody in it. Another name takes a superuser.
     #[oai(path = "/v1/groups/:id", method = "patch", operation_id = "update_group")]
     async fn update_group(
         &self,

@@ -269,7 +269,8 @@ impl UsersApi {
 
     /// Change a user
     ///
-    /// Rights that are taken away are gone on the user's next request; nobody has to log in again.
+    /// Rights that are taken away are gone on the user's next request; nobody has to log in again. Staff gives what it
+    /// has itself, permissions and groups; a superuser anything.
     #[oai(path = "/v1/users/:id", method = "patch", operation_id = "update_user")]
     async fn update_user(
         &self,
