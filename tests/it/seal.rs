@@ -25,6 +25,9 @@ use crate::harness::{Client, Options, PASSWORD, Server, folder_with_keys};
 const KEY: &str = "reputation";
 const VALUE: &str = "needs-a-second-look";
 
+/// Requests within which a server has read its keys again, by far.
+const PATIENCE: usize = 5000;
+
 async fn start_in(folder: TempDir, seal_data: bool) -> Server {
     Server::start_with(Options { folder: Some(folder), seal_data, ..Options::default() }).await
 }
@@ -640,8 +643,10 @@ async fn a_start_makes_the_key_once_and_the_command_line_rotates_it() {
     assert_eq!(run(folder.path(), &["keys", "generate", "--kind", "open"]).0, Some(2));
 
     server.signal(rustix::process::Signal::HUP);
+    let mut asked = 0;
     while write(server.base.clone()).await.1 != "x-new" {
-        tokio::task::yield_now().await;
+        asked += 1;
+        assert!(asked < PATIENCE, "the new key does not seal");
     }
     let read = |base: String| {
         let request = reqwest::Client::new().get(format!("{base}/v1/session/data/k"));
@@ -693,13 +698,15 @@ async fn no_log_shows_the_data_or_the_key() {
     assert_eq!(send(Method::PATCH, "/v1/session", data, &cookie[..cookie.len() - 9]).await.0, StatusCode::UNAUTHORIZED);
     // The key goes, and its session with it.
     let keys = folder.path().join("keys");
-    let seal = files(&keys).into_iter().find(|name| name.ends_with(".seal")).unwrap();
+    let seal = files(&keys).into_iter().find(|name| name.split_once('.').unwrap().1 == "seal").unwrap();
     let secret = fs::read_to_string(keys.join(&seal)).unwrap();
     assert_eq!(run(folder.path(), &["keys", "generate", "--kind", "seal"]).0, Some(0));
     fs::remove_file(keys.join(&seal)).unwrap();
     server.signal(rustix::process::Signal::HUP);
+    let mut asked = 0;
     while send(Method::PATCH, "/v1/session", json!({}), &cookie).await.0 != StatusCode::UNAUTHORIZED {
-        tokio::task::yield_now().await;
+        asked += 1;
+        assert!(asked < PATIENCE, "the session outlives its key");
     }
     drop(http);
     let (_, said) = server.stop();
