@@ -24,7 +24,7 @@ use signet::rights::{Group, Permission, PermissionEntry};
 use signet::session::{self, Session};
 use signet::store::embedded::Embedded;
 use signet::store::{Member, Revocation, Write};
-use signet::token::Verified;
+use signet::token::{Tokens, Verified};
 use signet::user::{User, Username};
 
 /// Sessions that take turns in a working set.
@@ -39,6 +39,7 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (app, sessions) = runtime.block_on(wired(folder.path()));
     first_sight(&mut criterion, &app, &sessions[0]);
+    sealing(&mut criterion, &app, &sessions[0], &folder.path().join("keys"));
     permissions(&mut criterion, &sessions[0]);
     known_tokens(&mut criterion, &app, &sessions);
     criterion.final_summary();
@@ -51,6 +52,7 @@ async fn wired(folder: &std::path::Path) -> (App, Vec<Session>) {
     let keys = folder.join("keys");
     std::fs::create_dir(&keys).unwrap();
     keys::generate(&keys, "eddsa", None, now).unwrap();
+    keys::generate_sealing(&keys, None, now).unwrap();
     let store = Arc::new(Embedded::open(&folder.join("data")).unwrap());
     let app = App::open(Parts {
         hash_workers: 1,
@@ -143,6 +145,28 @@ fn first_sight(criterion: &mut Criterion, app: &App, session: &Session) {
     group.bench_function("bare verification, key read each time", |bencher| {
         bencher.iter(|| unparsed.verify(black_box(message), signature.as_ref()).unwrap());
     });
+    group.finish();
+}
+
+/// The same session with data, in the open and sealed: what sealing adds to an issue, and to the first sight of it.
+fn sealing(criterion: &mut Criterion, app: &App, session: &Session, keys: &std::path::Path) {
+    let mut group = criterion.benchmark_group("data");
+    for letters in [100, 1000] {
+        let mut claims = session.claims().unwrap().clone();
+        claims.data.insert("value".to_owned(), "x".repeat(letters).into());
+        for (kind, seals) in [("open", false), ("sealed", true)] {
+            let tokens = Tokens::new(app.tokens().issuer(), app.tokens().audience(), Keyring::load(keys).unwrap());
+            let tokens = tokens.sealing(seals);
+            let token = tokens.mint(&claims).unwrap();
+            // As a request does it: the claims are copied, changed, and issued.
+            group.bench_function(BenchmarkId::new(format!("{kind}, issued"), letters), |bencher| {
+                bencher.iter(|| tokens.issue(black_box(&claims).clone()).unwrap());
+            });
+            group.bench_function(BenchmarkId::new(format!("{kind}, first sight"), letters), |bencher| {
+                bencher.iter(|| tokens.verify_anew(black_box(&token), app.now()).unwrap());
+            });
+        }
+    }
     group.finish();
 }
 

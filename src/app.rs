@@ -71,6 +71,8 @@ pub struct Parts {
     pub post: Option<Post>,
     /// Whether whoever tries too often has to wait.
     pub throttle: bool,
+    /// Whether the data of sessions is sealed in their tokens; a key of the keyring has to be able to.
+    pub seal_data: bool,
     /// The clock.
     pub clock: Clock,
 }
@@ -92,6 +94,7 @@ impl Parts {
             audit: audit::Log::default(),
             post: None,
             throttle: true,
+            seal_data: false,
             clock,
         }
     }
@@ -127,12 +130,15 @@ impl App {
     /// every revocation in place.
     ///
     /// # Errors
-    /// When the store cannot be read or the hash workers cannot be started.
+    /// When the store cannot be read or the hash workers cannot be started, or data is to be sealed and no key can.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
+        if parts.seal_data && parts.keyring.sealer().is_none() {
+            return Err(Error::Internal("no key can seal the data of sessions".to_owned()));
+        }
         // An API token may live for as long as any token may, whatever a session's life is.
         let longest_life = parts.store.longest_life(LIFE_MAX.max(parts.life.end)).await.map_err(unavailable)?;
         let app = Self(Arc::new(Wired {
-            tokens: Tokens::new(&parts.issuer, &parts.audience, parts.keyring),
+            tokens: Tokens::new(&parts.issuer, &parts.audience, parts.keyring).sealing(parts.seal_data),
             revocations: Revocations::default(),
             throttle: Throttle::new(parts.throttle),
             groups: ArcSwap::default(),
@@ -305,9 +311,12 @@ impl App {
     /// Reads the folder of keys again. When it is not sound, the keys in use stay.
     ///
     /// # Errors
-    /// The faults of the folder.
+    /// The faults of the folder; one is that no key can seal, when data is to be sealed.
     pub fn reload_keys(&self, folder: &std::path::Path) -> Result<(), KeyFaults> {
         let next = self.0.tokens.keyring().load_again(folder)?;
+        if self.0.tokens.seals() {
+            next.must_seal(folder)?;
+        }
         self.0.tokens.replace_keyring(next);
         Ok(())
     }

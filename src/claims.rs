@@ -150,9 +150,10 @@ impl Expiry {
 
 /// The claims of a session's token (RFC 7519, section 4). Times are whole seconds since 1970.
 ///
-/// Plainly derived, without a flattened map: a claim that appears twice is an error.
+/// Plainly derived, without a flattened map: a claim that appears twice is an error. `D` is the session's data: in the
+/// open everywhere but on the wire, where it may be sealed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Claims {
+pub struct Claims<D = Data> {
     /// Who issued it.
     pub iss: String,
     /// Whom it is for.
@@ -201,7 +202,37 @@ pub struct Claims {
     #[serde(default, skip_serializing_if = "Expiry::is_default")]
     pub expiry: Expiry,
     /// The session's data.
-    pub data: Data,
+    pub data: D,
+}
+
+impl<D> Claims<D> {
+    /// The same claims around other data, and the data that they had.
+    #[must_use]
+    pub fn with_data<E>(self, data: E) -> (Claims<E>, D) {
+        let claims = Claims {
+            iss: self.iss,
+            aud: self.aud,
+            sub: self.sub,
+            sid: self.sid,
+            jti: self.jti,
+            iat: self.iat,
+            nbf: self.nbf,
+            exp: self.exp,
+            auth_time: self.auth_time,
+            end: self.end,
+            generation: self.generation,
+            rights_version: self.rights_version,
+            epoch: self.epoch,
+            preferred_username: self.preferred_username,
+            is_staff: self.is_staff,
+            is_superuser: self.is_superuser,
+            groups: self.groups,
+            permissions: self.permissions,
+            expiry: self.expiry,
+            data,
+        };
+        (claims, self.data)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::api::{document, postman};
 use crate::app::Clock;
 use crate::config::{Config, Flags, Log};
-use crate::keys::{self, Keyring};
+use crate::keys::{self, Keyring, Purpose};
 use crate::offline::Place;
 use crate::server::Server;
 
@@ -83,13 +83,16 @@ struct KeysFolder {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Make a key; it signs from the next start, or SIGHUP, on
+    /// Make a key; it signs, or seals, from the next start, or SIGHUP, on
     Generate {
         #[command(flatten)]
         folder: KeysFolder,
-        /// What it signs with
-        #[arg(long, value_enum, default_value = "eddsa")]
-        algorithm: Algorithm,
+        /// What it is for
+        #[arg(long, value_enum, default_value = "sign")]
+        kind: KeyKind,
+        /// What it signs with; eddsa when it is left out
+        #[arg(long, value_enum)]
+        algorithm: Option<Algorithm>,
         /// Its name; the time when it is left out, so that the newest sorts last
         #[arg(long)]
         kid: Option<String>,
@@ -99,13 +102,21 @@ enum KeysCommand {
         #[command(flatten)]
         folder: KeysFolder,
     },
-    /// Let a key verify only, for good: its private half is destroyed
+    /// Let a key verify only, for good: its private half is destroyed. One that seals opens only
     Retire {
         #[command(flatten)]
         folder: KeysFolder,
         /// Its name
         kid: String,
     },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum KeyKind {
+    /// To sign tokens
+    Sign,
+    /// To seal the data of sessions, for --seal-data
+    Seal,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -252,13 +263,23 @@ fn log_to_stderr(form: Log) {
 
 fn keys(command: KeysCommand) -> Result<(), Ending> {
     match command {
-        KeysCommand::Generate { folder, algorithm, kid } => {
+        KeysCommand::Generate { kind: KeyKind::Seal, algorithm: Some(_), .. } => {
+            Err(Ending::Usage("--algorithm: taken with --kind sign only; leave it out".to_owned()))
+        }
+        KeysCommand::Generate { folder, kind, algorithm, kid } => {
             let folder = folder.keys;
             let made = std::fs::create_dir_all(&folder);
             made.map_err(|e| Ending::Failed(format!("{}: cannot be made: {e}", folder.display())))?;
             let now = crate::server::now();
-            let kid = keys::generate(&folder, algorithm.name(), kid.as_deref(), now).map_err(Ending::Failed)?;
-            print(&format!("made {kid}; a running server signs with it after SIGHUP\n"))
+            let (made, does) = match kind {
+                KeyKind::Sign => {
+                    let algorithm = algorithm.unwrap_or(Algorithm::Eddsa).name();
+                    (keys::generate(&folder, algorithm, kid.as_deref(), now), "signs")
+                }
+                KeyKind::Seal => (keys::generate_sealing(&folder, kid.as_deref(), now), "seals, if told to,"),
+            };
+            let kid = made.map_err(Ending::Failed)?;
+            print(&format!("made {kid}; a running server {does} with it after SIGHUP\n"))
         }
         KeysCommand::List { folder } => {
             let ring = Keyring::load(&folder.keys).map_err(|e| Ending::Failed(e.to_string()))?;
@@ -271,12 +292,25 @@ fn keys(command: KeysCommand) -> Result<(), Ending> {
                 };
                 format!("{}\t{}\t{role}\n", key.kid(), key.algorithm())
             };
-            print(&ring.keys().iter().map(line).collect::<String>())
+            let sealer = ring.sealer().map(keys::SealingKey::kid);
+            let sealing = |key: &keys::SealingKey| {
+                let role = match (Some(key.kid()) == sealer, key.can_seal()) {
+                    (true, _) => "seals",
+                    (false, true) => "could seal",
+                    (false, false) => "opens only",
+                };
+                format!("{}\tAES-256-GCM-SIV\t{role}\n", key.kid())
+            };
+            let lines = ring.keys().iter().map(line).chain(ring.sealing_keys().iter().map(sealing));
+            print(&lines.collect::<String>())
         }
         KeysCommand::Retire { folder, kid } => {
-            keys::retire(&folder.keys, &kid).map_err(Ending::Failed)?;
+            let (does, did) = match keys::retire(&folder.keys, &kid).map_err(Ending::Failed)? {
+                Purpose::Sign => ("verifies", "signed"),
+                Purpose::Seal => ("opens", "sealed"),
+            };
             print(&format!(
-                "{kid} verifies only from now on; remove its file when the last session that it signed is over\n"
+                "{kid} {does} only from now on; remove its file when the last session that it {did} is over\n"
             ))
         }
     }

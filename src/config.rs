@@ -41,6 +41,9 @@ pub struct Flags {
     /// An origin whose pages may call, as https://example.org; repeatable, or separated by commas; without one, the address that is listened on
     #[arg(long = "origin", env = "SIGNET_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub origins: Vec<String>,
+    /// Seal the data of sessions in their tokens, so that whoever holds a cookie cannot read it; with a key of its own, made in --keys when there is none
+    #[arg(long, env = "SIGNET_SEAL_DATA")]
+    pub seal_data: bool,
     /// How long a session lives without use: 90s, 30m, 1h, 14d, or seconds
     #[arg(long, env = "SIGNET_SESSION_AGE", default_value = "1h", value_name = "TIME")]
     pub session_age: String,
@@ -149,6 +152,7 @@ impl<T> fmt::Debug for Secret<T> {
 
 /// A configuration that can be served.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Config {
     /// Where to listen, as host:port.
     pub listen: String,
@@ -162,6 +166,8 @@ pub struct Config {
     pub audience: String,
     /// The origins whose pages may call; empty for the address that is listened on.
     pub origins: Vec<String>,
+    /// Whether the data of sessions is sealed.
+    pub seal_data: bool,
     /// How long sessions live.
     pub life: Lifetime,
     /// The first superuser's password, when it was given.
@@ -289,6 +295,7 @@ impl Flags {
             issuer: self.issuer,
             audience: self.audience,
             origins,
+            seal_data: self.seal_data,
             life: Lifetime { age, end },
             admin_password,
             registration_open,

@@ -18,6 +18,9 @@ pub enum TokenFault {
     /// The signature does not match, or the claims are not of the expected shape.
     #[error("signature or claims do not verify")]
     Unverified,
+    /// Its data was sealed by a key that is not there, or for another token.
+    #[error("data that none of the keys opens")]
+    Sealed,
     /// Issued by or for somebody else.
     #[error("another issuer or audience")]
     WrongAudience,

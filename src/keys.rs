@@ -2,10 +2,11 @@
 //!
 //! Owns `keys/` and the choice of the signer. One file is one key, its stem is the `kid`:
 //! * `KID.pem` with a private key (PKCS#8) signs and verifies; with a public key it only verifies;
-//! * `KID.secret` holds an HS256 secret in base64url; `KID.retired` one that only verifies.
+//! * `KID.secret` holds an HS256 secret in base64url; `KID.retired` one that only verifies;
+//! * `KID.seal` holds a key that seals and opens; `KID.unseal` one that only opens.
 //!
-//! Of the keys that can sign, the one whose name sorts last does. `generate` names keys by the time, so that
-//! the newest signs, on every node alike, however the files were copied. Everything else in the folder is
+//! Of the keys that can sign, the one whose name sorts last does; so it is with sealing. `generate` names keys by the
+//! time, so that the newest signs, on every node alike, however the files were copied. Everything else in the folder is
 //! refused by name, so that a slip is seen at once.
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,9 +18,20 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
 mod file;
+mod seal;
 
 pub(crate) use file::place;
 pub use file::{generate, is_empty, retire};
+pub use seal::{SealingKey, generate_sealing};
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To sign tokens.
+    Sign,
+    /// To seal what tokens carry.
+    Seal,
+}
 
 /// The kinds of token, each with a `typ` of its own, so that none can stand in for another (RFC 8725, 3.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,6 +120,29 @@ impl Key {
     }
 }
 
+/// What a file of the folder holds.
+#[expect(clippy::large_enum_variant, reason = "there is one for each file, while a folder is read")]
+enum Found {
+    Signing(Key),
+    Sealing(SealingKey),
+}
+
+impl Found {
+    fn kid(&self) -> &str {
+        match self {
+            Self::Signing(key) => &key.kid,
+            Self::Sealing(key) => &key.kid,
+        }
+    }
+
+    fn fingerprint(&self) -> &[u8] {
+        match self {
+            Self::Signing(key) => &key.fingerprint,
+            Self::Sealing(key) => &key.fingerprint,
+        }
+    }
+}
+
 /// Why a folder does not give a keyring: one line for each fault, each naming its file and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
@@ -119,6 +154,7 @@ pub struct Keyring {
     signer: usize,
     /// The only headers that are accepted, as they stand in a token.
     headers: HashMap<String, (usize, Kind)>,
+    sealing: Vec<SealingKey>,
 }
 
 impl Keyring {
@@ -129,28 +165,31 @@ impl Keyring {
     /// or one when no key can sign. A folder with a fault gives no keyring at all.
     pub fn load(folder: &Path) -> Result<Self, KeyFaults> {
         let mut faults = Vec::new();
-        let mut keys: BTreeMap<String, Key> = BTreeMap::new();
+        let mut found: BTreeMap<String, Found> = BTreeMap::new();
         for path in file::candidates(folder)? {
             match file::read(&path) {
                 Ok(key) => {
-                    let name = |key: &Key| key.kid.clone();
-                    if let Some(twin) = keys.values().find(|k| k.fingerprint == key.fingerprint || k.kid == key.kid) {
-                        faults.push(file::fault(
-                            &path,
-                            &format!("it is the same key as {}", name(twin)),
-                            "remove one of them",
-                        ));
+                    let is_twin = |k: &&Found| k.fingerprint() == key.fingerprint() || k.kid() == key.kid();
+                    if let Some(twin) = found.values().find(is_twin) {
+                        let what = format!("it is the same key as {}", twin.kid());
+                        faults.push(file::fault(&path, &what, "remove one of them"));
                     } else {
-                        keys.insert(name(&key), key);
+                        found.insert(key.kid().to_owned(), key);
                     }
                 }
                 Err(fault) => faults.push(fault),
             }
         }
-        let keys: Vec<Key> = keys.into_values().collect();
+        let (mut keys, mut sealing) = (Vec::new(), Vec::new());
+        for key in found.into_values() {
+            match key {
+                Found::Signing(key) => keys.push(key),
+                Found::Sealing(key) => sealing.push(key),
+            }
+        }
         let signer = keys.iter().rposition(Key::can_sign);
         match signer {
-            Some(signer) if faults.is_empty() => Ok(Self::new(keys, signer)),
+            Some(signer) if faults.is_empty() => Ok(Self::new(keys, signer, sealing)),
             None if faults.is_empty() => Err(KeyFaults(vec![format!(
                 "{}: no key here can sign; make one with `signet keys generate`",
                 folder.display()
@@ -166,27 +205,29 @@ impl Keyring {
     /// As [`Keyring::load`], and a fault for each key that has another one's name.
     pub fn load_again(&self, folder: &Path) -> Result<Self, KeyFaults> {
         let next = Self::load(folder)?;
-        let replaced =
-            |key: &&Key| self.keys.iter().any(|old| old.kid == key.kid && old.fingerprint != key.fingerprint);
-        let fault = |key: &Key| {
-            let path = folder.join(&key.kid);
-            file::fault(
-                &path,
-                "it is another key than the one of this name in use",
-                "give the new key a name of its own",
-            )
+        let fault = |kid: &str| {
+            let what = "it is another key than the one of this name in use";
+            file::fault(&folder.join(kid), what, "give the new key a name of its own")
         };
-        let faults: Vec<String> = next.keys.iter().filter(replaced).map(fault).collect();
+        let old: HashMap<&str, &[u8]> = self.identities().collect();
+        let replaced = next.identities().filter(|(kid, print)| old.get(kid).is_some_and(|old| old != print));
+        let faults: Vec<String> = replaced.map(|(kid, _)| fault(kid)).collect();
         if faults.is_empty() { Ok(next) } else { Err(KeyFaults(faults)) }
     }
 
-    fn new(keys: Vec<Key>, signer: usize) -> Self {
-        let header = |(at, key): (usize, &Key)| Kind::ALL.map(|kind| (key.header(kind), (at, kind)));
-        let headers = keys.iter().enumerate().flat_map(header).collect();
-        Self { keys, signer, headers }
+    /// Names and fingerprints of all keys, whatever they are for.
+    fn identities(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let signing = self.keys.iter().map(|key| (key.kid.as_str(), key.fingerprint.as_slice()));
+        signing.chain(self.sealing.iter().map(|key| (key.kid.as_str(), key.fingerprint.as_slice())))
     }
 
-    /// All keys, by name.
+    fn new(keys: Vec<Key>, signer: usize, sealing: Vec<SealingKey>) -> Self {
+        let header = |(at, key): (usize, &Key)| Kind::ALL.map(|kind| (key.header(kind), (at, kind)));
+        let headers = keys.iter().enumerate().flat_map(header).collect();
+        Self { keys, signer, headers, sealing }
+    }
+
+    /// All keys that sign or verify, by name.
     #[must_use]
     pub fn keys(&self) -> &[Key] {
         &self.keys
@@ -239,7 +280,7 @@ impl Keyring {
         self.headers.get(header).is_some_and(|(_, of)| *of == kind)
     }
 
-    /// The public keys (RFC 7517, section 5). Secrets are never in it.
+    /// The public keys (RFC 7517, section 5). Secrets are never in it, nor are keys that seal.
     #[must_use]
     pub fn jwks(&self) -> JwkSet {
         JwkSet { keys: self.keys.iter().filter_map(|key| key.public.clone()).collect() }

@@ -78,7 +78,7 @@ impl Server {
             return Err(cannot(refusal));
         }
         let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
-        let keyring = keyring(&config.keys)?;
+        let keyring = keyring(&config.keys, config.seal_data)?;
         let store = Embedded::open(&config.data).map_err(cannot)?;
         let links = Links {
             origin: config.origins.first().unwrap_or(&base).clone(),
@@ -94,6 +94,7 @@ impl Server {
             registration_open: config.registration_open,
             hash_cost: config.hash_cost,
             throttle: config.throttle,
+            seal_data: config.seal_data,
             policy: config.policy,
             post: Some(post),
             audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },
@@ -228,14 +229,24 @@ fn lines(mut out: impl Write + Send + 'static) -> Sink {
     })
 }
 
-/// The keyring of the folder, which gets an Ed25519 key when it has no key at all.
-fn keyring(folder: &Path) -> Result<Keyring, CannotServe> {
+/// The keyring of the folder, which gets an Ed25519 key when it has no key at all, and a key that seals when one is
+/// asked for and it has none of that kind.
+fn keyring(folder: &Path, seal: bool) -> Result<Keyring, CannotServe> {
     std::fs::create_dir_all(folder)
         .map_err(|e| cannot(format!("{}: cannot be made: {e}; name another folder with --keys", folder.display())))?;
     if keys::is_empty(folder).map_err(cannot)? {
         let kid = keys::generate(folder, "eddsa", None, now()).map_err(cannot)?;
         tracing::info!(kid, "made a key");
     }
+    let keyring = Keyring::load(folder).map_err(cannot)?;
+    if !seal {
+        return Ok(keyring);
+    }
+    if !keyring.sealing_keys().is_empty() {
+        return keyring.must_seal(folder).map(|()| keyring).map_err(cannot);
+    }
+    let kid = keys::generate_sealing(folder, None, now()).map_err(cannot)?;
+    tracing::info!(kid, "made a key that seals the data of sessions");
     Keyring::load(folder).map_err(cannot)
 }
 

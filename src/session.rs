@@ -30,7 +30,8 @@ pub const COOKIE_BYTES_ALLOWED: usize = 4096;
 /// Bytes of the `Set-Cookie` line around the token: the field's name, the cookie's name and its attributes.
 pub const COOKIE_FRAME: usize = 128;
 
-/// Bytes that are kept free for session data when rights are granted.
+/// Bytes of the line that are kept free for session data when rights are granted: 768 bytes of JSON, or some 550 when
+/// data is sealed, which base64url makes longer twice.
 pub const DATA_RESERVE: usize = 1024;
 
 /// What a request came with: nothing, an anonymous session, or somebody's.

@@ -13,16 +13,18 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::claims::{Claims, DeviceId, LIFE_MAX, UserId};
+use crate::claims::{Claims, Data, DeviceId, LIFE_MAX, UserId};
 use crate::error::{Error, TokenFault};
 use crate::keys::{Keyring, Kind};
 
 mod api;
 mod challenge;
+mod data;
 mod identity;
 
 pub use api::VerifiedApi;
 pub use challenge::{CHALLENGE_LIFE, ChallengeClaims};
+use data::Carried;
 pub use identity::IDENTITY_LIFE;
 
 /// Longest token that is looked at. No cookie that is issued is longer.
@@ -77,6 +79,8 @@ impl Verified {
 pub struct Tokens {
     issuer: String,
     audience: String,
+    /// Whether the data of sessions is sealed in the tokens that are minted.
+    seals: bool,
     keyring: ArcSwap<Keyring>,
     verified: Cache<Box<str>, Arc<Verified>, BySize>,
     verified_api: Cache<Box<str>, Arc<VerifiedApi>, BySize>,
@@ -136,10 +140,23 @@ impl Tokens {
         Self {
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
+            seals: false,
             keyring: ArcSwap::from_pointee(keyring),
             verified: Cache::with_weighter(1024, CACHE_BYTES, BySize),
             verified_api: Cache::with_weighter(256, api::CACHE_BYTES, BySize),
         }
+    }
+
+    /// The same, sealing the data of sessions in the tokens that it mints from now on, or not. Either kind is read.
+    #[must_use]
+    pub fn sealing(self, seals: bool) -> Self {
+        Self { seals, ..self }
+    }
+
+    /// Whether the data of sessions is sealed.
+    #[must_use]
+    pub const fn seals(&self) -> bool {
+        self.seals
     }
 
     /// The issuer of these tokens.
@@ -170,9 +187,10 @@ impl Tokens {
     /// The text of a session's token.
     ///
     /// # Errors
-    /// `Internal` when the cryptographic library fails.
+    /// `Internal` when the cryptographic library fails, or data is to be sealed and no key can.
     pub fn mint(&self, claims: &Claims) -> Result<String, Error> {
-        mint_by(&self.keyring.load(), claims)
+        let keyring = self.keyring.load();
+        if self.seals { Ok(mint_sealed(&keyring, claims.clone())?.0) } else { mint_by(&keyring, claims) }
     }
 
     /// Mints claims and remembers the token, which its client is about to send back.
@@ -181,7 +199,8 @@ impl Tokens {
     /// As [`Tokens::mint`].
     pub fn issue(&self, claims: Claims) -> Result<(String, Arc<Verified>), Error> {
         let keyring = self.keyring.load_full();
-        let text = mint_by(&keyring, &claims)?;
+        let (text, claims) =
+            if self.seals { mint_sealed(&keyring, claims)? } else { (mint_by(&keyring, &claims)?, claims) };
         let verified = Verified::new(claims);
         self.remember(&text, &verified, &keyring);
         Ok((text, verified))
@@ -223,11 +242,11 @@ impl Tokens {
     fn verify_by(&self, keyring: &Keyring, text: &str, now: DateTime<Utc>) -> Result<Arc<Verified>, TokenFault> {
         let claims = self.claims(keyring, text)?;
         in_time(&claims, now)?;
-        Ok(Verified::new(claims))
+        Ok(Verified::new(data::opened(keyring, claims)?))
     }
 
     /// What a token of ours says, whatever the time.
-    fn claims(&self, keyring: &Keyring, text: &str) -> Result<Claims, TokenFault> {
+    fn claims(&self, keyring: &Keyring, text: &str) -> Result<Claims<Carried>, TokenFault> {
         if text.len() > TOKEN_BYTES_MAX {
             return Err(TokenFault::TooLong);
         }
@@ -236,7 +255,7 @@ impl Tokens {
             return Err(TokenFault::UnknownHeader);
         }
         let payload = keyring.verify(Kind::Session, text).ok_or(TokenFault::Unverified)?;
-        let claims: Claims = object(&payload).ok_or(TokenFault::Unverified)?;
+        let claims: Claims<Carried> = object(&payload).ok_or(TokenFault::Unverified)?;
         if claims.iss != self.issuer || claims.aud != self.audience {
             return Err(TokenFault::WrongAudience);
         }
@@ -246,11 +265,12 @@ impl Tokens {
         Ok(claims)
     }
 
-    /// What a session's token of ours says, although its time of inactivity may be over: what a log-out needs to end
-    /// the session, whose newer tokens somebody else may hold. Its absolute end is not over.
+    /// What a session's token of ours says, but for its data, although its time of inactivity may be over: what a
+    /// log-out needs to end the session, whose newer tokens somebody else may hold. Its absolute end is not over. Nor
+    /// does it matter whether the data opens: the key may come back, and with it the session.
     #[must_use]
     pub fn read(&self, text: &str, now: DateTime<Utc>) -> Option<Claims> {
-        let claims = self.claims(&self.keyring.load(), text).ok()?;
+        let claims = self.claims(&self.keyring.load(), text).ok()?.with_data(Data::new()).0;
         (well_formed(&claims, now) && now.timestamp() < claims.end).then_some(claims)
     }
 
@@ -324,9 +344,17 @@ impl Tokens {
     }
 }
 
-fn mint_by(keyring: &Keyring, claims: &Claims) -> Result<String, Error> {
+fn mint_by<D: Serialize>(keyring: &Keyring, claims: &Claims<D>) -> Result<String, Error> {
     let payload = serde_json::to_vec(claims).map_err(|e| Error::Internal(e.to_string()))?;
     keyring.sign(Kind::Session, &payload).map_err(Error::Internal)
+}
+
+/// The token with its data sealed, and the claims as they were.
+fn mint_sealed(keyring: &Keyring, claims: Claims) -> Result<(String, Claims), Error> {
+    let sealed = data::sealed(keyring, &claims)?;
+    let (carried, data) = claims.with_data(sealed);
+    let text = mint_by(keyring, &carried)?;
+    Ok((text, carried.with_data(data).0))
 }
 
 /// The claims of a payload that is one JSON object in UTF-8 (RFC 7519, section 7.2).
@@ -339,13 +367,13 @@ fn object<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
 }
 
 /// Whether `now` is within the times of the claims (RFC 7519, sections 4.1.4 to 4.1.6; no leeway after `exp`).
-fn in_time(claims: &Claims, now: DateTime<Utc>) -> Result<(), TokenFault> {
+fn in_time<D>(claims: &Claims<D>, now: DateTime<Utc>) -> Result<(), TokenFault> {
     let fine = well_formed(claims, now) && now.timestamp() < claims.exp;
     if fine { Ok(()) } else { Err(TokenFault::OutsideItsTime) }
 }
 
 /// Whether the times belong together, are such as a server gives, and have begun.
-fn well_formed(claims: &Claims, now: DateTime<Utc>) -> bool {
+fn well_formed<D>(claims: &Claims<D>, now: DateTime<Utc>) -> bool {
     let now = now.timestamp();
     let ordered = claims.auth_time <= claims.iat && claims.iat <= claims.exp && claims.exp <= claims.end;
     let life = claims.end.checked_sub(claims.auth_time);

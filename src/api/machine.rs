@@ -87,6 +87,7 @@ impl MachineApi {
     /// Show the public keys
     ///
     /// As a JSON Web Key Set (RFC 7517): with it a service checks tokens by itself. Kept for as long as `Cache-Control` says.
+    /// A session's claim `data` is an object, or a text where the server seals it: nobody else can read that.
     #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "get_jwks")]
     async fn get_jwks(&self, visit: Data<&Visit>) -> Result<KeySetReply, Problem> {
         let keys = visit.app().tokens().keyring().jwks().keys;

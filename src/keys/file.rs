@@ -19,13 +19,13 @@ use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use zeroize::Zeroizing;
 
-use super::{Key, KeyFaults, Keyring};
+use super::{Found, Key, KeyFaults, Keyring, Purpose, SealingKey};
 
 /// Smallest RSA modulus that is accepted, in bytes: 3,072 bits (128 bits of security, NIST SP 800-57).
 const RSA_BYTES_MIN: usize = 384;
 
 /// Smallest HS256 secret that is accepted, in bytes (RFC 7518, section 3.2).
-const SECRET_BYTES_MIN: usize = 32;
+pub(super) const SECRET_BYTES_MIN: usize = 32;
 
 /// A real secret of 32 random bytes has some 30 different ones; a phrase or a pattern has few.
 const SECRET_VARIETY_MIN: usize = 16;
@@ -77,7 +77,7 @@ fn is_kid(name: &str) -> bool {
 }
 
 /// The key in a file, or the fault that names it.
-pub(super) fn read(path: &Path) -> Result<Key, String> {
+pub(super) fn read(path: &Path) -> Result<Found, String> {
     let say = |what: &str, mend: &str| fault(path, what, mend);
     let kid = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
     if !is_kid(kid) {
@@ -97,7 +97,7 @@ pub(super) fn read(path: &Path) -> Result<Key, String> {
     let content = fs::read(path).map_err(|e| say(&format!("cannot be read: {e}"), "check its owner and mode"))?;
     let content = Zeroizing::new(content);
     let open_to = |mask: u32| meta.mode() & mask != 0;
-    let private = |key: Result<Key, String>| {
+    let private = |key: Result<Found, String>| {
         if open_to(0o077) {
             return Err(say(
                 "others than its owner can read or change it",
@@ -110,19 +110,29 @@ pub(super) fn read(path: &Path) -> Result<Key, String> {
         Some("pem") => match pem(&content) {
             Ok(block) if block.tag() == "PRIVATE KEY" => private(
                 private_key(kid, block.contents())
+                    .map(Found::Signing)
                     .map_err(|what| say(&what, "put a sound key here, or remove the file")),
             ),
             Ok(_) if open_to(0o022) => Err(say("others than its owner can change it", "chmod 644 it")),
-            Ok(block) => {
-                public_key(kid, block.contents()).map_err(|what| say(&what, "put a sound key here, or remove the file"))
-            }
+            Ok(block) => public_key(kid, block.contents())
+                .map(Found::Signing)
+                .map_err(|what| say(&what, "put a sound key here, or remove the file")),
             Err(what) => Err(say(what, "write it as one unencrypted PKCS#8 key, or one public key, in PEM")),
         },
         Some(kind @ ("secret" | "retired")) => private(
             secret(kid, &content, kind == "secret")
+                .map(Found::Signing)
                 .map_err(|what| say(&what, "make one with `signet keys generate --algorithm hs256`")),
         ),
-        _ => Err(say("not a kind of file that belongs here", "move it away; keys end in .pem, .secret or .retired")),
+        Some(kind @ ("seal" | "unseal")) => private(
+            SealingKey::read(kid, &content, kind == "seal")
+                .map(Found::Sealing)
+                .map_err(|what| say(&what, "make one with `signet keys generate --kind seal`")),
+        ),
+        _ => {
+            let mend = "move it away; keys end in .pem, .secret, .retired, .seal or .unseal";
+            Err(say("not a kind of file that belongs here", mend))
+        }
     }
 }
 
@@ -197,13 +207,19 @@ fn strong_rsa(n: &[u8], e: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-fn secret(kid: &str, content: &[u8], signs: bool) -> Result<Key, String> {
+/// The bytes of a secret that is not easy to guess.
+pub(super) fn secret_bytes(content: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
     let bytes =
         Zeroizing::new(URL_SAFE_NO_PAD.decode(content.trim_ascii()).map_err(|_| "not a secret in unpadded base64url")?);
     let variety = bytes.iter().collect::<std::collections::HashSet<_>>().len();
     if bytes.len() < SECRET_BYTES_MIN || variety < SECRET_VARIETY_MIN {
         return Err(format!("a weak secret: at least {SECRET_BYTES_MIN} random bytes are needed"));
     }
+    Ok(bytes)
+}
+
+fn secret(kid: &str, content: &[u8], signs: bool) -> Result<Key, String> {
+    let bytes = secret_bytes(content)?;
     let signing = signs.then(|| EncodingKey::from_secret(&bytes));
     key(kid, Algorithm::HS256, signing, DecodingKey::from_secret(&bytes), &bytes)
 }
@@ -250,6 +266,39 @@ fn self_test(key: &Key) -> Result<(), String> {
 /// When the name is taken, is no name, or would not sort last among the keys that can sign; or when the file
 /// cannot be written.
 pub fn generate(folder: &Path, algorithm: &str, kid: Option<&str>, now: DateTime<Utc>) -> Result<String, String> {
+    let signs = |found: &Found| matches!(found, Found::Signing(key) if key.can_sign());
+    let kid = name(folder, kid, now, signs, "sign")?;
+    let as_pem = |der: &[u8]| Zeroizing::new(pem::encode(&pem::Pem::new("PRIVATE KEY", der)).into_bytes());
+    let odd = |_| "the key could not be made".to_owned();
+    let content = match algorithm {
+        "eddsa" => as_pem(Ed25519KeyPair::generate().map_err(odd)?.to_pkcs8v1().map_err(odd)?.as_ref()),
+        "es256" => {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(odd)?;
+            as_pem(pair.to_pkcs8v1().map_err(odd)?.as_ref())
+        }
+        "rs256" => {
+            let pair = RsaKeyPair::generate(KeySize::Rsa3072).map_err(odd)?;
+            let der: Pkcs8V1Der<'_> = pair.as_der().map_err(odd)?;
+            as_pem(der.as_ref())
+        }
+        "hs256" => {
+            place_secret(folder, &format!("{kid}.secret"))?;
+            return Ok(kid);
+        }
+        _ => return Err("an algorithm is eddsa, es256, rs256 or hs256".to_owned()),
+    };
+    place_key(folder, &format!("{kid}.pem"), &content)?;
+    Ok(kid)
+}
+
+/// The name of a new key, which has to sort after those `alike`, or they would be in use instead of it.
+pub(super) fn name(
+    folder: &Path,
+    kid: Option<&str>,
+    now: DateTime<Utc>,
+    alike: impl Fn(&Found) -> bool,
+    verb: &str,
+) -> Result<String, String> {
     let mut tail = [0; 2];
     getrandom::fill(&mut tail).map_err(|e| format!("the operating system gives no randomness: {e}"))?;
     let dated = || format!("{}-{:02x}{:02x}", now.format("%Y%m%dT%H%M%S%3fZ"), tail[0], tail[1]);
@@ -262,47 +311,45 @@ pub fn generate(folder: &Path, algorithm: &str, kid: Option<&str>, now: DateTime
         if name == kid {
             return Err(format!("there is a key {kid} already; give another name with --kid"));
         }
-        if name > kid && read(&path).is_ok_and(|key| key.can_sign()) {
+        if name > kid && read(&path).is_ok_and(|found| alike(&found)) {
             return Err(format!(
-                "the key {name} sorts after {kid}, so the new key would never sign; give a later name with --kid"
+                "the key {name} sorts after {kid}, so the new key would never {verb}; give a later name with --kid"
             ));
         }
     }
-    let as_pem = |der: &[u8]| Zeroizing::new(pem::encode(&pem::Pem::new("PRIVATE KEY", der)).into_bytes());
-    let odd = |_| "the key could not be made".to_owned();
-    let (ending, content) = match algorithm {
-        "eddsa" => {
-            let pair = Ed25519KeyPair::generate().map_err(odd)?;
-            ("pem", as_pem(pair.to_pkcs8v1().map_err(odd)?.as_ref()))
-        }
-        "es256" => {
-            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(odd)?;
-            ("pem", as_pem(pair.to_pkcs8v1().map_err(odd)?.as_ref()))
-        }
-        "rs256" => {
-            let pair = RsaKeyPair::generate(KeySize::Rsa3072).map_err(odd)?;
-            let der: Pkcs8V1Der<'_> = pair.as_der().map_err(odd)?;
-            ("pem", as_pem(der.as_ref()))
-        }
-        "hs256" => {
-            let mut secret = Zeroizing::new([0; SECRET_BYTES_MIN]);
-            getrandom::fill(&mut *secret).map_err(|e| format!("the operating system gives no randomness: {e}"))?;
-            ("secret", Zeroizing::new(URL_SAFE_NO_PAD.encode(*secret).into_bytes()))
-        }
-        _ => return Err("an algorithm is eddsa, es256, rs256 or hs256".to_owned()),
-    };
-    let path = folder.join(format!("{kid}.{ending}"));
-    place(&path, &content, 0o600).map_err(|e| format!("{}: cannot be written: {e}", path.display()))?;
     Ok(kid)
 }
 
-/// Makes a key verify only, for good: its private half is destroyed.
+/// Writes a file of random bytes in base64url: a secret.
+pub(super) fn place_secret(folder: &Path, file: &str) -> Result<(), String> {
+    let mut secret = Zeroizing::new([0; SECRET_BYTES_MIN]);
+    getrandom::fill(&mut *secret).map_err(|e| format!("the operating system gives no randomness: {e}"))?;
+    place_key(folder, file, &Zeroizing::new(URL_SAFE_NO_PAD.encode(*secret).into_bytes()))
+}
+
+fn place_key(folder: &Path, file: &str, content: &[u8]) -> Result<(), String> {
+    let path = folder.join(file);
+    place(&path, content, 0o600).map_err(|e| format!("{}: cannot be written: {e}", path.display()))
+}
+/// Makes a key verify only, for good: its private half is destroyed; or open only, if it is one that seals. Says which
+/// of the two it was.
 ///
 /// # Errors
-/// When there is no such key, when it cannot sign any more, when no other key could sign in its place, or when
+/// When there is no such key, when it cannot sign or seal any more, when no other key could in its place, or when
 /// the file cannot be written. Nothing has changed then.
-pub fn retire(folder: &Path, kid: &str) -> Result<(), String> {
+pub fn retire(folder: &Path, kid: &str) -> Result<Purpose, String> {
     let ring = Keyring::load(folder).map_err(|e| e.to_string())?;
+    if let Some(key) = ring.sealing_keys().iter().find(|key| key.kid == kid) {
+        if !key.can_seal() {
+            return Err(format!("the key {kid} is retired already"));
+        }
+        if ring.sealing_keys().iter().filter(|key| key.can_seal()).count() == 1 {
+            let mend = "make another with `signet keys generate --kind seal` first";
+            return Err(format!("{kid} is the only key that can seal; {mend}"));
+        }
+        let renamed = fs::rename(folder.join(format!("{kid}.seal")), folder.join(format!("{kid}.unseal")));
+        return settled(folder, renamed).map(|()| Purpose::Seal);
+    }
     let key = ring.keys().iter().find(|key| key.kid == kid);
     let key = key.ok_or_else(|| format!("there is no key {kid}; `signet keys list` shows them"))?;
     if !key.can_sign() {
@@ -321,6 +368,11 @@ pub fn retire(folder: &Path, kid: &str) -> Result<(), String> {
         let public = pem::encode(&pem::Pem::new("PUBLIC KEY", der));
         place(&path("pem"), public.as_bytes(), 0o644)
     };
+    settled(folder, done).map(|()| Purpose::Sign)
+}
+
+/// Done and durable.
+fn settled(folder: &Path, done: std::io::Result<()>) -> Result<(), String> {
     done.and_then(|()| fs::File::open(folder)?.sync_all())
         .map_err(|e| format!("{}: cannot be changed: {e}", folder.display()))
 }

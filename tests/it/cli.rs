@@ -31,7 +31,12 @@ impl Serving {
     }
 
     pub(crate) fn start_as(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::start_logging(command.stderr(Stdio::null()))
+    }
+
+    /// As [`Serving::start_as`], with its log where the command has it.
+    pub(crate) fn start_logging(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut said = Vec::new();
         loop {

@@ -53,10 +53,14 @@ pub(crate) struct Options {
     pub(crate) login_url: Option<String>,
     /// Off unless a test is about it: the others log in as often as they like, from one address.
     pub(crate) throttle: bool,
+    /// Whether the data of sessions is sealed. As `SIGNET_SEAL_DATA` says, so that all tests can be run with it on.
+    pub(crate) seal_data: bool,
     pub(crate) proxies: Proxies,
     /// A folder with `data` and `keys`, to go on from; a new one without.
     pub(crate) folder: Option<TempDir>,
 }
+
+static SEAL_DATA: LazyLock<bool> = LazyLock::new(|| signet::config::Flags::default().seal_data);
 
 impl Default for Options {
     fn default() -> Self {
@@ -71,6 +75,7 @@ impl Default for Options {
             audit: audit::Log::default(),
             login_url: None,
             throttle: false,
+            seal_data: *SEAL_DATA,
             proxies: Proxies::default(),
             folder: None,
         }
@@ -102,6 +107,9 @@ impl Server {
             std::fs::create_dir(&keys).unwrap();
             keys::generate(&keys, "eddsa", None, present(&clock)).unwrap();
         }
+        if options.seal_data && Keyring::load(&keys).unwrap().sealing_keys().is_empty() {
+            keys::generate_sealing(&keys, None, present(&clock)).unwrap();
+        }
         let store = Embedded::open(&folder.path().join("data")).unwrap();
         let store = Arc::new(Counting { inner: Arc::new(store), calls: AtomicUsize::new(0) });
         let links =
@@ -121,6 +129,7 @@ impl Server {
             post: Some(post),
             policy: options.policy,
             throttle: options.throttle,
+            seal_data: options.seal_data,
             clock: Arc::new({
                 let clock = Arc::clone(&clock);
                 move || present(&clock)

@@ -31,6 +31,7 @@ mod readme;
 mod renewal;
 mod revocation;
 mod rights;
+mod seal;
 mod session;
 mod store;
 mod throttle;

@@ -129,7 +129,7 @@ async fn a_change_to_a_group_acts_at_once_on_everybody_in_it() {
     assert!(client.may("polls.close").await);
     assert_eq!(server.store.calls(), before, "the table of groups is in memory");
     // The size of a group does not show in the cookie.
-    assert!(client.cookie.as_ref().unwrap().len() < 700);
+    assert!(client.cookie.as_ref().unwrap().len() < 800);
 
     admin.patch(&path, json!({ "name": "closers" })).await.is(StatusCode::OK);
     assert!(client.may("polls.close").await);
