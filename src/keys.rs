@@ -13,6 +13,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
@@ -68,6 +69,8 @@ pub struct Key {
     verifying: DecodingKey,
     /// Absent for a secret, which is never published.
     public: Option<Jwk>,
+    /// When it was made.
+    created: Option<DateTime<Utc>>,
     /// What tells two files with the same key apart from two keys.
     fingerprint: Vec<u8>,
 }
@@ -94,6 +97,12 @@ impl Key {
     #[must_use]
     pub const fn can_sign(&self) -> bool {
         self.signing.is_some()
+    }
+
+    /// When the key was made: the time in a name that `generate` gave it, otherwise the time of its file.
+    #[must_use]
+    pub const fn created(&self) -> Option<DateTime<Utc>> {
+        self.created
     }
 
     /// The encoded header of the tokens of a kind: exactly `alg`, `kid` and `typ`.
