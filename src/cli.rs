@@ -216,7 +216,7 @@ fn serve(flags: Flags) -> Result<(), Ending> {
 async fn serve_until_told(config: Config) -> Result<(), Ending> {
     let failed = |e: crate::server::CannotServe| Ending::Failed(e.to_string());
     // Before anything is said: whoever reads the address may send a signal at once.
-    let stop = stop_signal().map_err(|e| Ending::Failed(format!("cannot listen to signals: {e}")))?;
+    let stop = crate::server::stop_signal().map_err(|e| Ending::Failed(format!("cannot listen to signals: {e}")))?;
     let server = Server::start(config).await.map_err(failed)?;
     if let Some(password) = server.admin_password() {
         print(&format!("made the superuser admin with the password {} (shown this once)\n", password.reveal()))?;
@@ -227,19 +227,6 @@ async fn serve_until_told(config: Config) -> Result<(), Ending> {
         print(&format!("metrics on http://{address}/metrics\n"))?;
     }
     server.run(stop).await.map_err(failed)
-}
-
-/// Done at SIGTERM or Ctrl-C.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 fn keys(command: KeysCommand) -> Result<(), Ending> {

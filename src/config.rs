@@ -114,7 +114,7 @@ pub struct Flags {
     /// A file with the token that reading /metrics takes, as Authorization: Bearer; without it there is none on --listen
     #[arg(long, env = "SIGNET_METRICS_TOKEN_FILE", value_name = "FILE")]
     pub metrics_token_file: Option<PathBuf>,
-    /// How long to go on serving after the signal to stop, while /readyz says so already
+    /// How long to go on serving after the signal to stop, while /readyz says so already; a second signal ends it
     #[arg(long, env = "SIGNET_STOP_DELAY", default_value = "0s", value_name = "TIME")]
     pub stop_delay: String,
     /// The form of the log: text or json

@@ -39,9 +39,10 @@ pub fn is_sane(id: &str) -> bool {
 }
 
 /// Serves a request: whatever asks for its name meanwhile is told the same, the given one if there is one.
-pub async fn serve<T>(given: Option<String>, request: impl Future<Output = T>) -> T {
+pub fn serve<T>(given: Option<String>, request: impl Future<Output = T>) -> impl Future<Output = T> {
+    // Not an `async fn`: that would move the whole of the request's future once more.
     let id = given.map_or_else(OnceCell::new, OnceCell::from);
-    SERVED.scope(Served { id, ..Served::default() }, request).await
+    SERVED.scope(Served { id, ..Served::default() }, request)
 }
 
 /// The name of the request that is being served; outside of one, a name of its own each time.

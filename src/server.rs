@@ -216,7 +216,9 @@ impl Server {
             stop.await;
             app.prepare_to_stop();
             // Whoever asks whether the server is ready sends nobody here any more.
-            tokio::time::sleep(self.stop_delay).await;
+            if let Ok(told_again) = stop_signal() {
+                drop(tokio::time::timeout(self.stop_delay, told_again).await);
+            }
         };
         let served = serve(self.app, self.acceptor, self.settings, stop).await;
         if let Some(measuring) = measuring {
@@ -258,6 +260,18 @@ pub async fn serve(
         tracing::warn!(%why, "the latest counters of attempts could not be kept");
     }
     served.map_err(cannot)
+}
+
+/// Done at the next SIGTERM or Ctrl-C.
+pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// The real clock, read nowhere else.

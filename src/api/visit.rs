@@ -57,13 +57,26 @@ pub(crate) struct Named {
 fn named<T: OpenApi>(_: &T) -> Vec<Named> {
     let paths = T::meta().into_iter().flat_map(|api| api.paths);
     let of_path = |path: poem_openapi::registry::MetaPath| {
-        let route = path.path.replace('{', ":").replace('}', "");
+        let route = route(&path.path);
         let name = move |operation: poem_openapi::registry::MetaOperation| {
             Some(Named { path: route.clone(), method: operation.method, id: operation.operation_id? })
         };
         path.operations.into_iter().filter_map(name).collect::<Vec<_>>()
     };
     paths.flat_map(of_path).collect()
+}
+
+/// The path of the API document as the framework's routes spell it: parameters are numbered.
+fn route(path: &str) -> String {
+    let mut count = 0;
+    let part = |part: &str| {
+        if !part.starts_with('{') {
+            return part.to_owned();
+        }
+        count += 1;
+        format!(":param{}", count - 1)
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
 /// An operation, by its place in [`OPERATIONS`].
@@ -287,5 +300,30 @@ impl Visit {
     pub(crate) async fn authenticate(&self, request: &Request) -> Result<Session, Error> {
         let token = cookie::find(request.headers(), cookie::SESSION)?;
         session::authenticate(&self.0.app, token).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use poem_openapi::OpenApi as _;
+
+    use super::{OPERATIONS, Operation};
+
+    #[test]
+    fn every_operation_is_known_where_it_is_routed() {
+        let mut table = HashMap::new();
+        crate::api::operations().add_routes(&mut table);
+        let mut places = Vec::new();
+        for (path, methods) in &table {
+            for method in methods.keys() {
+                let operation = Operation::at(path, method);
+                assert_ne!(operation, Operation::OTHER, "{method} {path}");
+                places.push(operation.place());
+            }
+        }
+        places.sort_unstable();
+        assert_eq!(places, (2..OPERATIONS.len()).collect::<Vec<_>>());
     }
 }
