@@ -27,6 +27,8 @@ pub mod imports;
 pub mod json;
 pub mod list;
 pub mod machine;
+mod measure;
+pub mod metrics;
 pub mod origin;
 pub mod pages;
 pub mod permissions;
@@ -36,6 +38,7 @@ pub mod proxies;
 pub mod recovery;
 pub mod revocations;
 pub mod rights;
+pub mod scrape;
 pub mod session;
 pub mod sessions;
 pub mod shown;
@@ -45,6 +48,7 @@ pub mod verify;
 pub mod visit;
 
 use problem::{Code, Problem};
+use visit::{Operation, Visit};
 
 /// The groups of operations, in the order in which a newcomer needs them.
 #[derive(Debug, Clone, Copy, Tags)]
@@ -114,28 +118,33 @@ pub(crate) fn operations() -> impl OpenApi {
 pub fn routes() -> Route {
     let mut table: HashMap<String, HashMap<Method, BoxEndpoint<'static>>> = HashMap::new();
     operations().add_routes(&mut table);
-    let place = |route: Route, (path, methods)| match path {
-        path if path == front::VERIFY => route.at(path, verify::Plain(Resource::new(methods))),
-        path => route.at(path, Resource::new(methods)),
+    let place = |route: Route, (path, methods): (String, _)| {
+        let resource = Resource::new(&path, methods);
+        if path == front::VERIFY { route.at(path, verify::Plain(resource)) } else { route.at(path, resource) }
     };
     let route = table.into_iter().fold(Route::new(), place);
-    pages::add(docs::add(route))
+    metrics::add(pages::add(docs::add(route)))
 }
 
 /// One path and its methods: what the framework's own routing by method does, and `Allow` where it is due.
 struct Resource {
-    methods: Vec<(Method, BoxEndpoint<'static>)>,
+    methods: Vec<(Method, Operation, BoxEndpoint<'static>)>,
     allow: String,
 }
 
 impl Resource {
-    fn new(methods: HashMap<Method, BoxEndpoint<'static>>) -> Self {
+    fn new(path: &str, methods: HashMap<Method, BoxEndpoint<'static>>) -> Self {
         let mut names: Vec<&str> = methods.keys().map(Method::as_str).collect();
         if methods.contains_key(&Method::GET) {
             names.push("HEAD");
         }
         names.sort_unstable();
-        Self { allow: names.join(", "), methods: methods.into_iter().collect() }
+        let allow = names.join(", ");
+        let named = |(method, endpoint)| {
+            let operation = Operation::at(path, &method);
+            (method, operation, endpoint)
+        };
+        Self { allow, methods: methods.into_iter().map(named).collect() }
     }
 }
 
@@ -147,9 +156,12 @@ impl Endpoint for Resource {
             Method::HEAD => &Method::GET,
             ref method => method,
         };
-        let Some((_, endpoint)) = self.methods.iter().find(|(known, _)| known == method) else {
+        let Some((_, operation, endpoint)) = self.methods.iter().find(|(known, ..)| known == method) else {
             return Err(Problem::method_not_allowed(&self.allow).into());
         };
+        if let Some(visit) = request.extensions().get::<Visit>() {
+            visit.runs(*operation);
+        }
         let query = query(&request)?;
         request.extensions_mut().insert(UrlQuery(query));
         endpoint.call(request).await
@@ -184,5 +196,5 @@ pub(crate) fn fixed(kind: &'static str, policy: Option<&'static str>, content: f
         response
     };
     let get = poem::endpoint::make_sync(answer).boxed();
-    Resource::new(HashMap::from([(Method::GET, get)]))
+    Resource::new("", HashMap::from([(Method::GET, get)]))
 }

@@ -3,7 +3,7 @@
 //! Owns the one door through which anything durable changes: store first, then memory. Knows no HTTP.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
 use crate::mail::Post;
 use crate::password::{Cost, Policy, Pool, format};
+use crate::request;
 use crate::revocation::Revocations;
 use crate::rights::GroupTable;
 use crate::store::{Revocation, SharedStore, Slice, StoreError, Write};
@@ -23,8 +24,10 @@ use crate::throttle::{Place, Subject, Throttle};
 use crate::token::Tokens;
 use crate::user::User;
 
+mod measured;
 mod memory;
 
+pub use measured::{Meters, Part};
 use memory::{Changes, GroupFeed, recorded};
 
 /// Gives the present instant. Only the edge of the program reads the real clock.
@@ -122,6 +125,9 @@ struct Wired {
     registration_open: bool,
     audit: audit::Log,
     post: Option<Post>,
+    /// The server is about to stop.
+    stopping: AtomicBool,
+    meters: Meters,
     clock: Clock,
 }
 
@@ -153,10 +159,25 @@ impl App {
             registration_open: parts.registration_open,
             audit: parts.audit,
             post: parts.post,
+            stopping: AtomicBool::new(false),
+            meters: Meters::new((parts.clock)()),
             clock: parts.clock,
         }));
+        app.show_meters();
         app.load().await?;
         Ok(app)
+    }
+
+    fn show_meters(&self) {
+        let registry = self.0.meters.registry();
+        self.0.pool.meters().show(registry);
+        registry.add(&[self.0.throttle.refusals()]);
+        if let Some(meters) = self.0.store.meters() {
+            meters.show(registry);
+        }
+        if let Some(post) = &self.0.post {
+            registry.add(&[post.mails()]);
+        }
     }
 
     /// Reads into memory what the store holds for it. Revocations that are in memory stay.
@@ -194,9 +215,13 @@ impl App {
         let app = self.clone();
         let job = async move {
             let changes = Changes::of(&writes);
+            let done = changes.events.clone();
             let events = app.0.audit.sink.as_ref().map(|sink| (sink, recorded(&writes)));
             app.0.store.commit(writes).await.map_err(unavailable)?;
             app.learn(changes);
+            for (action, outcome) in done {
+                app.0.meters.event(action, outcome).inc();
+            }
             if let Some((sink, events)) = events {
                 for event in &events {
                     sink(event);
@@ -204,7 +229,7 @@ impl App {
             }
             Ok(())
         };
-        let done = tokio::spawn(job).await;
+        let done = tokio::spawn(request::carried(job)).await;
         done.unwrap_or_else(|e| Err(Error::Internal(format!("a commit ended early: {e}"))))
     }
 
@@ -313,10 +338,14 @@ impl App {
     /// # Errors
     /// The faults of the folder; one is that no key can seal, when data is to be sealed.
     pub fn reload_keys(&self, folder: &std::path::Path) -> Result<(), KeyFaults> {
-        let next = self.0.tokens.keyring().load_again(folder)?;
-        if self.0.tokens.seals() {
-            next.must_seal(folder)?;
-        }
+        let read = || {
+            let next = self.0.tokens.keyring().load_again(folder)?;
+            if self.0.tokens.seals() {
+                next.must_seal(folder)?;
+            }
+            Ok(next)
+        };
+        let next = read().inspect_err(|_| self.0.meters.keys_not_reloaded())?;
         self.0.tokens.replace_keyring(next);
         Ok(())
     }
@@ -349,6 +378,35 @@ impl App {
     #[must_use]
     pub fn groups(&self) -> Arc<GroupTable> {
         self.0.groups.load_full()
+    }
+
+    /// The counters of attempts.
+    fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    /// What is counted and measured of requests.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        &self.0.meters
+    }
+
+    /// From now on the server is about to stop, and says so to whoever asks whether it is ready.
+    pub fn prepare_to_stop(&self) {
+        self.0.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// The parts that cannot do their work at the moment; none when Signet is ready.
+    #[must_use]
+    pub fn lacking(&self) -> Vec<Part> {
+        let store = &self.0.store;
+        let lacks = |part: &Part| match part {
+            Part::Store => !store.is_ready(),
+            Part::Memory => store.incarnation() != self.0.loaded.load(Ordering::SeqCst),
+            Part::Passwords => !self.0.pool.is_whole(),
+            Part::Server => self.0.stopping.load(Ordering::SeqCst),
+        };
+        Part::ALL.into_iter().filter(lacks).collect()
     }
 
     /// The hash workers.

@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command or the configuration is wrong.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::{document, postman};
 use crate::app::Clock;
-use crate::config::{Config, Flags, Log};
+use crate::config::{Config, Flags};
 use crate::keys::{self, Keyring, Purpose};
 use crate::offline::Place;
 use crate::server::Server;
 
 mod import;
+mod log;
 mod secret;
 mod users;
 
@@ -217,7 +218,7 @@ fn print(text: &str) -> Result<(), Ending> {
 
 fn serve(flags: Flags) -> Result<(), Ending> {
     let config = flags.check().map_err(|e| Ending::Usage(e.to_string()))?;
-    log_to_stderr(config.log);
+    log::to_stderr(config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Ending::Failed(format!("cannot start: {e}")))?;
     runtime.block_on(serve_until_told(config))
@@ -226,39 +227,17 @@ fn serve(flags: Flags) -> Result<(), Ending> {
 async fn serve_until_told(config: Config) -> Result<(), Ending> {
     let failed = |e: crate::server::CannotServe| Ending::Failed(e.to_string());
     // Before anything is said: whoever reads the address may send a signal at once.
-    let stop = stop_signal().map_err(|e| Ending::Failed(format!("cannot listen to signals: {e}")))?;
+    let stop = crate::server::stop_signal().map_err(|e| Ending::Failed(format!("cannot listen to signals: {e}")))?;
     let server = Server::start(config).await.map_err(failed)?;
     if let Some(password) = server.admin_password() {
         print(&format!("made the superuser admin with the password {} (shown this once)\n", password.reveal()))?;
     }
     let (base, mail) = (server.base(), server.mail());
     print(&format!("listening on {base}\ntry it in the browser: {base}/docs\nmails go to {mail}\n"))?;
-    server.run(stop).await.map_err(failed)
-}
-
-/// Done at SIGTERM or Ctrl-C.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// The log goes to standard error: warnings of libraries, and what Signet itself has to say.
-fn log_to_stderr(form: Log) {
-    use tracing_subscriber::filter::LevelFilter;
-    let log = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr);
-    // Colours are for a terminal; a file or a collector would keep their codes.
-    let log = log.with_ansi(std::io::stderr().is_terminal());
-    match form {
-        Log::Text => log.with_target(false).init(),
-        Log::Json => log.json().flatten_event(true).init(),
+    if let Some(address) = server.metrics_address() {
+        print(&format!("metrics on http://{address}/metrics\n"))?;
     }
+    server.run(stop).await.map_err(failed)
 }
 
 fn keys(command: KeysCommand) -> Result<(), Ending> {

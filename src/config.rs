@@ -11,6 +11,7 @@ use clap::{Args, FromArgMatches as _};
 
 use crate::account::ADMIN;
 use crate::api::proxies::Proxies;
+use crate::api::scrape::{Scrape, Token};
 use crate::claims::{LIFE_MAX, Lifetime};
 use crate::mail::{Route, Sender};
 use crate::password::policy::{LENGTH_MAX, LENGTH_MIN};
@@ -110,6 +111,15 @@ pub struct Flags {
     /// The page of the first --origin that confirms an address, where the link in a mail leads
     #[arg(long, env = "SIGNET_VERIFY_PAGE", default_value = "/verify", value_name = "PATH")]
     pub verify_page: String,
+    /// Where to listen for whoever reads /metrics, as host:port, apart from everybody else; port 0 takes a free one
+    #[arg(long, env = "SIGNET_METRICS_LISTEN", value_name = "HOST:PORT")]
+    pub metrics_listen: Option<String>,
+    /// A file with the token that reading /metrics takes, as Authorization: Bearer; without it there is none on --listen
+    #[arg(long, env = "SIGNET_METRICS_TOKEN_FILE", value_name = "FILE")]
+    pub metrics_token_file: Option<PathBuf>,
+    /// How long to go on serving after the signal to stop, while /readyz says so already; a second signal ends it
+    #[arg(long, env = "SIGNET_STOP_DELAY", default_value = "0s", value_name = "TIME")]
+    pub stop_delay: String,
     /// The form of the log: text or json
     #[arg(long, env = "SIGNET_LOG", default_value = "text", value_name = "text|json")]
     pub log: String,
@@ -198,6 +208,12 @@ pub struct Config {
     pub reset_page: String,
     /// The path of the page that confirms an address.
     pub verify_page: String,
+    /// Where to listen for whoever reads what is measured.
+    pub metrics_listen: Option<String>,
+    /// Who may read it on the address that everybody is served on.
+    pub metrics: Scrape,
+    /// How long to go on serving after the signal to stop.
+    pub stop_delay: Duration,
     /// The form of the log.
     pub log: Log,
 }
@@ -227,10 +243,12 @@ impl Flags {
     /// # Errors
     /// The first fault, in one line.
     pub fn check(self) -> Result<Config, BadConfig> {
-        let (host, port) = self.listen.rsplit_once(':').unwrap_or_default();
-        if host.is_empty() || port.parse::<u16>().is_err() {
-            return Err(bad("listen", "not a host and a port", "give both, as in localhost:8000"));
+        place("listen", &self.listen)?;
+        if let Some(listen) = &self.metrics_listen {
+            place("metrics-listen", listen)?;
         }
+        let metrics = self.metrics_token_file.as_deref().map(metrics_token).transpose()?;
+        let stop_delay = Duration::from_secs(time("stop-delay", &self.stop_delay, 0)?.into());
         for (flag, name) in [("issuer", &self.issuer), ("audience", &self.audience)] {
             if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
                 return Err(bad(flag, "not a name", "give 1 to 200 characters, such as the server's address"));
@@ -311,6 +329,9 @@ impl Flags {
             mail_from,
             reset_page,
             verify_page,
+            metrics_listen: self.metrics_listen,
+            metrics: metrics.unwrap_or_default(),
+            stop_delay,
             log,
         })
     }
@@ -378,6 +399,22 @@ fn admin_password(path: &Path, policy: &Policy) -> Result<Secret<String>, BadCon
         bad(flag, found.join("; "), "write another one")
     })?;
     Ok(Secret(password))
+}
+
+fn place(flag: &str, text: &str) -> Result<(), BadConfig> {
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        return Err(bad(flag, "not a host and a port", "give both, as in localhost:8000"));
+    }
+    Ok(())
+}
+
+fn metrics_token(path: &Path) -> Result<Scrape, BadConfig> {
+    let flag = "metrics-token-file";
+    let text = String::from_utf8(read(flag, path)?).unwrap_or_default();
+    let token = Token::parse(text.trim_end_matches(['\r', '\n']));
+    let mend = "write 20 characters or more of A-Z a-z 0-9 - . _ ~ + / =, such as `openssl rand -hex 32` gives";
+    token.map(Scrape::Token).ok_or_else(|| bad(flag, "not a token", mend))
 }
 
 /// A time that may be longer than any session lives.

@@ -18,20 +18,26 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::config::Tls;
 use crate::keys::place;
+use crate::metrics::{Gauge, Held};
 
 /// How long a connection may be silent, also in the middle of a message.
 const SILENCE_MAX: Duration = Duration::from_secs(75);
 
-/// What accepts connections for the listener.
+/// What accepts connections for the listener, and counts those that are open.
 ///
 /// With [`Tls::Dev`] the certificate lies in `tls/localhost.pem` in the folder of the keys, made once; clients
 /// that trust that file trust the server.
 ///
 /// # Errors
 /// What is wrong with the certificate or its key, and how to mend it.
-pub fn acceptor(listener: tokio::net::TcpListener, tls: &Tls, keys: &Path) -> Result<BoxAcceptor, String> {
+pub fn acceptor(
+    listener: tokio::net::TcpListener,
+    tls: &Tls,
+    keys: &Path,
+    open: &Gauge,
+) -> Result<BoxAcceptor, String> {
     let plain = TcpAcceptor::from_tokio(listener).map_err(|e| e.to_string())?;
-    let plain = Patient { inner: plain, asked: false };
+    let plain = Patient { inner: plain, asked: false, open: open.clone() };
     let (cert, key) = match tls {
         Tls::Off => return Ok(plain.boxed()),
         Tls::Dev => localhost(keys)?,
@@ -50,6 +56,7 @@ pub fn acceptor(listener: tokio::net::TcpListener, tls: &Tls, keys: &Path) -> Re
 struct Patient {
     inner: TcpAcceptor,
     asked: bool,
+    open: Gauge,
 }
 
 impl Acceptor for Patient {
@@ -69,13 +76,13 @@ impl Acceptor for Patient {
         let mut stream = TimeoutStream::new(stream);
         stream.set_read_timeout(Some(SILENCE_MAX));
         stream.set_write_timeout(Some(SILENCE_MAX));
-        Ok((Heard(Box::pin(stream)), local, remote, scheme))
+        Ok((Heard(Box::pin(stream), Held::new(&self.open)), local, remote, scheme))
     }
 }
 
 /// A connection that ends when it is silent in both directions: whoever takes what is written is there, though nothing
 /// comes from there, as from somebody who follows a stream.
-struct Heard(Pin<Box<TimeoutStream<TcpStream>>>);
+struct Heard(Pin<Box<TimeoutStream<TcpStream>>>, #[expect(dead_code, reason = "held until it is dropped")] Held);
 
 impl Heard {
     fn wrote(&mut self, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

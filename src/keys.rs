@@ -14,6 +14,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
@@ -84,6 +85,8 @@ pub struct Key {
     verifying: DecodingKey,
     /// Absent for a secret, which is never published.
     public: Option<Jwk>,
+    /// When it was made.
+    created: Option<DateTime<Utc>>,
     /// What tells two files with the same key apart from two keys.
     fingerprint: Vec<u8>,
 }
@@ -112,6 +115,12 @@ impl Key {
         self.signing.is_some()
     }
 
+    /// When the key was made: the time in a name that `generate` gave it, otherwise the time of its file.
+    #[must_use]
+    pub const fn created(&self) -> Option<DateTime<Utc>> {
+        self.created
+    }
+
     /// The encoded header of the tokens of a kind: exactly `alg`, `kid` and `typ`.
     fn header(&self, kind: Kind) -> String {
         let (alg, kid, typ) = (self.algorithm(), &self.kid, kind.typ());
@@ -128,6 +137,14 @@ enum Found {
 }
 
 impl Found {
+    fn made(mut self, when: Option<DateTime<Utc>>) -> Self {
+        match &mut self {
+            Self::Signing(key) => key.created = when,
+            Self::Sealing(key) => key.created = when,
+        }
+        self
+    }
+
     fn kid(&self) -> &str {
         match self {
             Self::Signing(key) => &key.kid,

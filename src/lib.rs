@@ -17,6 +17,7 @@
 //! | 2 | [`revocation`], [`throttle`], [`token`], [`password`], [`store`] | what ended; who tried too often; signed text; hashes; what is kept |
 //! | 1 | [`user`], [`rights`], [`audit`], [`keys`] | names, permissions, what was done, the keyring |
 //! | 0 | [`claims`], [`error`] | what a token says; what can go wrong |
+//! | 0 | [`metrics`], [`request`] | what counts and measures; the name of the request that is served |
 //!
 //! A request goes down the stairs once: front → guard → [`session::authenticate`] (token, revocations) → operation.
 //! No store is asked on the way, but to renew rights that were changed.
@@ -41,10 +42,12 @@ pub mod export;
 pub mod import;
 pub mod keys;
 pub mod mail;
+pub mod metrics;
 pub mod offline;
 pub mod operator;
 pub mod password;
 pub mod recovery;
+pub mod request;
 pub mod revocation;
 pub mod rights;
 pub mod server;

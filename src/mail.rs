@@ -13,6 +13,9 @@ use futures_util::future::BoxFuture;
 use lettre::Message;
 use tokio::sync::Semaphore;
 
+use crate::metrics::Counters;
+use crate::request;
+
 mod folder;
 mod message;
 mod route;
@@ -93,6 +96,7 @@ pub struct Post {
     links: Links,
     places: Arc<Semaphore>,
     hands: Semaphore,
+    mails: Counters,
 }
 
 impl Post {
@@ -106,7 +110,17 @@ impl Post {
             Route::Smtp(relay) => Box::new(smtp::Smtp::open(relay)?),
         };
         let (places, hands) = (Arc::new(Semaphore::new(ERRANDS_MAX)), Semaphore::new(HANDS));
-        Ok(Self { mailer, sender, links, places, hands })
+        let mails = Counters::new("signet_mails_total", "Mails, by what became of them", &["outcome"]);
+        for outcome in ["sent", "not_sent", "dropped"] {
+            drop(mails.of(&[outcome]));
+        }
+        Ok(Self { mailer, sender, links, places, hands, mails })
+    }
+
+    /// Mails, by what became of them.
+    #[must_use]
+    pub fn mails(&self) -> &Counters {
+        &self.mails
     }
 
     /// The pages that links lead to.
@@ -118,7 +132,11 @@ impl Post {
     /// Runs an errand beside the request, whose caller neither waits for it nor learns what it came to. Gives whether
     /// there was a place for it.
     pub(crate) fn run(&self, errand: impl Future<Output = ()> + Send + 'static) -> bool {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return false };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.mails.of(&["dropped"]).inc();
+            return false;
+        };
+        let errand = request::carried(errand);
         tokio::spawn(async move {
             errand.await;
             drop(place);
@@ -141,8 +159,12 @@ impl Post {
 
     /// Sends a mail, by as many tries as it takes within reason. What comes of it stands in the log only.
     pub(crate) async fn deliver(&self, mail: &Mail) {
-        if let Err(why) = self.try_to_deliver(mail).await {
-            tracing::error!(%why, subject = mail.subject, "a mail was not sent");
+        match self.try_to_deliver(mail).await {
+            Ok(()) => self.mails.of(&["sent"]).inc(),
+            Err(why) => {
+                self.mails.of(&["not_sent"]).inc();
+                tracing::error!(%why, subject = mail.subject, "a mail was not sent");
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::metrics::{Counter, Gauge, Held, Histogram, Registry, counter, gauge, seconds};
 
 mod common;
 mod floor;
@@ -140,11 +141,48 @@ enum Job {
     Verify(Attempt, oneshot::Sender<Result<Judged, Error>>),
 }
 
+/// What the pool measures of itself.
+#[derive(Clone)]
+pub struct Meters {
+    waiting: Gauge,
+    working: Gauge,
+    workers: Gauge,
+    wait: Histogram,
+    refused: Counter,
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self {
+            waiting: gauge("signet_hash_waiting", "Passwords that wait to be hashed"),
+            working: gauge("signet_hash_working", "Passwords that are being hashed"),
+            workers: gauge("signet_hash_workers", "Threads that hash passwords"),
+            wait: seconds("signet_hash_wait_seconds", "How long passwords waited to be hashed"),
+            refused: counter("signet_hash_refused_total", "Passwords that were not taken, since too many waited"),
+        }
+    }
+}
+
+impl Meters {
+    /// Shows them in a registry.
+    pub fn show(&self, registry: &Registry) {
+        registry.add(&[&self.waiting, &self.working, &self.workers, &self.wait, &self.refused]);
+    }
+}
+
+/// A job, since when it has waited, and its place among those that wait.
+struct Waiting {
+    job: Job,
+    since: Instant,
+    counted: Held,
+}
+
 /// The workers. Dropping the pool ends them after the work that they already have.
 pub struct Pool {
-    jobs: Option<mpsc::SyncSender<Job>>,
+    jobs: Option<mpsc::SyncSender<Waiting>>,
     workers: Vec<JoinHandle<()>>,
     cost: Cost,
+    meters: Meters,
 }
 
 impl Pool {
@@ -157,14 +195,29 @@ impl Pool {
         let (jobs, queue) = mpsc::sync_channel(QUEUE_PER_WORKER * workers);
         let queue = Arc::new(Mutex::new(queue));
         let floor = Arc::new(Floor::default());
+        let meters = Meters::default();
+        meters.workers.set(i64::try_from(workers).unwrap_or(i64::MAX));
         let start = |n: usize| {
             let queue = Arc::clone(&queue);
-            let worker = Worker { cost, floor: Arc::clone(&floor), memory: vec![Block::default(); blocks] };
+            let (floor, meters) = (Arc::clone(&floor), meters.clone());
+            let worker = Worker { cost, floor, memory: vec![Block::default(); blocks], meters };
             std::thread::Builder::new().name(format!("signet-hash-{n}")).spawn(move || worker.run(&queue))
         };
         let workers = (0..workers).map(start).collect::<Result<_, _>>();
         let workers = workers.map_err(|e| Error::Internal(format!("cannot start a hash worker: {e}")))?;
-        Ok(Self { jobs: Some(jobs), workers, cost })
+        Ok(Self { jobs: Some(jobs), workers, cost, meters })
+    }
+
+    /// What the pool measures of itself.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// Whether all of the workers live.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.workers.iter().any(JoinHandle::is_finished)
     }
 
     /// The encoded hash of a new password.
@@ -211,8 +264,12 @@ impl Pool {
         let (answer, answered) = oneshot::channel();
         let ended = || Error::Internal("the hash workers have ended".to_owned());
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
-        jobs.try_send(job(answer)).map_err(|e| match e {
-            mpsc::TrySendError::Full(_) => Error::Busy,
+        let counted = Held::new(&self.meters.waiting);
+        jobs.try_send(Waiting { job: job(answer), since: Instant::now(), counted }).map_err(|e| match e {
+            mpsc::TrySendError::Full(_) => {
+                self.meters.refused.inc();
+                Error::Busy
+            }
             mpsc::TrySendError::Disconnected(_) => ended(),
         })?;
         answered.await.map_err(|_| ended())?
@@ -235,19 +292,23 @@ struct Worker {
     floor: Arc<Floor>,
     /// What a hash of the pool's own cost works in, for the worker's life.
     memory: Vec<Block>,
+    meters: Meters,
 }
 
 impl Worker {
-    fn run(mut self, queue: &Mutex<mpsc::Receiver<Job>>) {
+    fn run(mut self, queue: &Mutex<mpsc::Receiver<Waiting>>) {
         loop {
             let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(Waiting { job, since, counted }) = job else { return };
+            drop(counted);
+            self.meters.wait.observe(since.elapsed().as_secs_f64());
+            let _working = Held::new(&self.meters.working);
             // A caller that has gone away needs no answer, and no work.
             match job {
-                Ok(Job::Hash(_, answer)) if answer.is_closed() => {}
-                Ok(Job::Verify(_, answer)) if answer.is_closed() => {}
-                Ok(Job::Hash(password, answer)) => drop(answer.send(self.hash(&password))),
-                Ok(Job::Verify(attempt, answer)) => drop(answer.send(self.verify(&attempt))),
-                Err(_) => return,
+                Job::Hash(_, answer) if answer.is_closed() => {}
+                Job::Verify(_, answer) if answer.is_closed() => {}
+                Job::Hash(password, answer) => drop(answer.send(self.hash(&password))),
+                Job::Verify(attempt, answer) => drop(answer.send(self.verify(&attempt))),
             }
         }
     }

@@ -17,12 +17,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::account;
 use crate::api::front::{Front, Settings};
 use crate::api::origin::Origins;
+use crate::api::scrape::Scrape;
 use crate::app::{App, Parts};
 use crate::audit::{self, Event, Sink};
 use crate::config::{Config, Tls};
 use crate::connection;
 use crate::keys::{self, Keyring};
 use crate::mail::{Links, Post};
+use crate::metrics::gauge;
 use crate::password::Password;
 use crate::store::embedded::Embedded;
 
@@ -52,6 +54,45 @@ pub struct Server {
     hangup: Signal,
     admin_password: Option<Password>,
     mail: String,
+    metrics: Option<Metrics>,
+    stop_delay: Duration,
+}
+
+/// The listener for whoever reads what is measured.
+struct Metrics {
+    acceptor: BoxAcceptor,
+    address: SocketAddr,
+    scrape: Scrape,
+}
+
+impl Metrics {
+    async fn start(listen: &str, scrape: Scrape) -> Result<Self, CannotServe> {
+        let (listener, address) = bind("metrics-listen", listen).await?;
+        let uncounted = gauge("signet_metrics_connections", "Connections that are open to read this");
+        let acceptor = connection::acceptor(listener, &Tls::Off, Path::new(""), &uncounted).map_err(cannot)?;
+        // A token that was given is asked for everywhere.
+        let scrape = if matches!(scrape, Scrape::Closed) { Scrape::Open } else { scrape };
+        Ok(Self { acceptor, address, scrape })
+    }
+
+    /// Serves until it is dropped.
+    async fn serve(self, app: App) {
+        let settings = Settings { metrics: self.scrape, ..Settings::default() };
+        let endpoint = crate::api::metrics::alone().with(Front::new(app, settings));
+        if let Err(why) = poem::Server::new_with_acceptor(self.acceptor).run(endpoint).await {
+            tracing::error!(%why, "what is measured can be read no more");
+        }
+    }
+}
+
+/// Takes the address that a flag names.
+async fn bind(flag: &str, listen: &str) -> Result<(tokio::net::TcpListener, SocketAddr), CannotServe> {
+    let listener = tokio::net::TcpListener::bind(listen).await;
+    let listener = listener.map_err(|e| {
+        cannot(format!("cannot listen on {listen}: {e}; stop what listens there, or give another --{flag}"))
+    })?;
+    let address = listener.local_addr().map_err(cannot)?;
+    Ok((listener, address))
 }
 
 impl Server {
@@ -60,14 +101,11 @@ impl Server {
     /// # Errors
     /// When the address is taken, a key is not sound, or the store does not open.
     pub async fn start(config: Config) -> Result<Self, CannotServe> {
-        let listener = tokio::net::TcpListener::bind(&config.listen).await;
-        let listener = listener.map_err(|e| {
-            cannot(format!(
-                "cannot listen on {}: {e}; stop what listens there, or give another --listen",
-                config.listen
-            ))
-        })?;
-        let address = listener.local_addr().map_err(cannot)?;
+        let (listener, address) = bind("listen", &config.listen).await?;
+        let metrics = match &config.metrics_listen {
+            Some(listen) => Some(Metrics::start(listen, config.metrics.clone()).await?),
+            None => None,
+        };
         let scheme = if config.tls == Tls::Off { "http" } else { "https" };
         let host = config.listen.rsplit_once(':').map_or("", |(host, _)| host);
         let base = match host {
@@ -112,7 +150,8 @@ impl Server {
         // Not for the certificate made for localhost: browsers remember it for the host, not for the port.
         let https_only =
             config.tls != Tls::Dev && (scheme == "https" || origins.iter().all(|o| o.starts_with("https://")));
-        let acceptor = connection::acceptor(listener, &config.tls, &config.keys).map_err(cannot)?;
+        let acceptor =
+            connection::acceptor(listener, &config.tls, &config.keys, &app.meters().connections).map_err(cannot)?;
         Ok(Self {
             app,
             acceptor,
@@ -123,11 +162,14 @@ impl Server {
                 https_only,
                 login_url: config.login_url,
                 proxies: config.proxies,
+                metrics: config.metrics,
             },
             keys: config.keys,
             hangup,
             admin_password,
             mail,
+            metrics,
+            stop_delay: config.stop_delay,
         })
     }
 
@@ -149,6 +191,12 @@ impl Server {
         &self.mail
     }
 
+    /// The address that is listened on for whoever reads what is measured.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|metrics| metrics.address)
+    }
+
     /// The random password of the superuser `admin`, when one was made just now.
     #[must_use]
     pub fn admin_password(&self) -> Option<&Password> {
@@ -163,7 +211,20 @@ impl Server {
         let reloading = tokio::spawn(reload_on_hangup(self.hangup, self.app.clone(), self.keys));
         let app = self.app.clone();
         let calibrating = tokio::spawn(async move { app.calibrate().await });
+        let measuring = self.metrics.map(|metrics| tokio::spawn(metrics.serve(self.app.clone())));
+        let app = self.app.clone();
+        let stop = async move {
+            stop.await;
+            app.prepare_to_stop();
+            // Whoever asks whether the server is ready sends nobody here any more.
+            if let Ok(told_again) = stop_signal() {
+                drop(tokio::time::timeout(self.stop_delay, told_again).await);
+            }
+        };
         let served = serve(self.app, self.acceptor, self.settings, stop).await;
+        if let Some(measuring) = measuring {
+            measuring.abort();
+        }
         calibrating.abort();
         reloading.abort();
         served
@@ -187,6 +248,7 @@ pub async fn serve(
     let ending = app.clone();
     let stop = async move {
         stop.await;
+        ending.prepare_to_stop();
         // Streams have no end of their own, and running requests are waited for.
         ending.revocations().feed().close();
     };
@@ -199,6 +261,18 @@ pub async fn serve(
         tracing::warn!(%why, "the latest counters of attempts could not be kept");
     }
     served.map_err(cannot)
+}
+
+/// Done at the next SIGTERM or Ctrl-C.
+pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// The real clock, read nowhere else.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, GroupId, SessionId, UserId};
+use crate::metrics::{Gauge, Histogram, Registry, gauge, seconds, sizes};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::user::User;
 
@@ -478,4 +479,39 @@ pub trait Store: Send + Sync + 'static {
     fn incarnation(&self) -> u64;
     /// Whether reads and writes are accepted.
     fn is_ready(&self) -> bool;
+    /// What the store measures of its own work; `None` for one that measures nothing.
+    fn meters(&self) -> Option<&Meters> {
+        None
+    }
+}
+
+/// What a store measures of its own work.
+#[derive(Clone)]
+pub struct Meters {
+    /// Writes that wait to be durable.
+    pub waiting: Gauge,
+    /// How long a commit takes, from its arrival until it is durable or refused.
+    pub commit: Histogram,
+    /// How long it takes to make what was written durable.
+    pub sync: Histogram,
+    /// Writes that are made durable together.
+    pub group: Histogram,
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self {
+            waiting: gauge("signet_store_waiting", "Commits that wait to be durable"),
+            commit: seconds("signet_store_commit_seconds", "How long commits took until they were durable or refused"),
+            sync: seconds("signet_store_sync_seconds", "How long it took to make a group of commits durable"),
+            group: sizes("signet_store_group_size", "Commits that were made durable together"),
+        }
+    }
+}
+
+impl Meters {
+    /// Shows them in a registry.
+    pub fn show(&self, registry: &Registry) {
+        registry.add(&[&self.waiting, &self.commit, &self.sync, &self.group]);
+    }
 }

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 
 use crate::claims::{DeviceId, UserId, instant_of_millis};
 use crate::error::Error;
+use crate::metrics::Counters;
 use crate::store::Tally;
 use crate::user::address_key;
 
@@ -87,6 +88,23 @@ impl Subject<'_> {
         Limit { at_once, every: every * 1000 }
     }
 
+    /// What the limit is called where refusals are counted.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::LogInTo(_) => "login_to",
+            Self::LogInToFrom(..) => "login_to_from",
+            Self::LogInFrom(_) => "login_from",
+            Self::LogInOn(_) => "login_on",
+            Self::RegisterFrom(_) => "register_from",
+            Self::ResetFrom(_) => "reset_from",
+            Self::ResetOf(_) => "reset_of",
+            Self::VerificationOf(_) => "verification_of",
+            Self::AnswerFrom(_) => "answer_from",
+            Self::CheckFrom(_) => "check_from",
+            Self::OldPasswordOf(_) => "old_password_of",
+        }
+    }
+
     /// The counter's name; `None` when there is nothing to tell callers apart by.
     fn key(&self) -> Option<Key> {
         match *self {
@@ -141,6 +159,7 @@ pub struct Place(Vec<(Key, i64)>);
 pub struct Throttle {
     is_on: bool,
     table: Mutex<Table>,
+    refusals: Counters,
 }
 
 #[derive(Default)]
@@ -155,7 +174,18 @@ impl Throttle {
     /// Without counters. When it is off, everything may be tried at any time.
     #[must_use]
     pub fn new(is_on: bool) -> Self {
-        Self { is_on, table: Mutex::default() }
+        let refusals = Counters::new(
+            "signet_throttled_total",
+            "Attempts that were refused, by the limit that was reached",
+            &["limit"],
+        );
+        Self { is_on, table: Mutex::default(), refusals }
+    }
+
+    /// Attempts that were refused, by limit.
+    #[must_use]
+    pub fn refusals(&self) -> &Counters {
+        &self.refusals
     }
 
     /// Whether anything is counted.
@@ -177,21 +207,23 @@ impl Throttle {
             return Ok(Place::default());
         }
         let now = now.timestamp_millis();
-        let counters: Vec<(Key, Limit)> = subjects.iter().filter_map(|s| Some((s.key()?, s.limit()))).collect();
+        let counted = subjects.iter().filter_map(|s| Some((s.key()?, s.limit(), s.name())));
+        let counters: Vec<(Key, Limit, &str)> = counted.collect();
         let mut table = self.table();
-        let mut wait = 0;
-        for (key, limit) in &counters {
-            wait = wait.max(table.next(key, *limit, now) - limit.every * limit.at_once - now);
-        }
-        if wait > 0 {
+        let wait = |(key, limit, name): &(Key, Limit, &'static str)| {
+            (table.next(key, *limit, now) - limit.every * limit.at_once - now, *name)
+        };
+        if let Some((wait, limit)) = counters.iter().map(wait).max().filter(|(wait, _)| *wait > 0) {
+            drop(table);
+            self.refusals.of(&[limit]).inc();
             return Err(Error::Throttled { retry_after: wait.unsigned_abs().div_ceil(1000) });
         }
-        for (key, limit) in &counters {
+        for (key, limit, _) in &counters {
             let end = table.next(key, *limit, now);
             table.set(*key, end, now);
             table.grown.insert(*key);
         }
-        Ok(Place(counters.into_iter().map(|(key, limit)| (key, limit.every)).collect()))
+        Ok(Place(counters.into_iter().map(|(key, limit, _)| (key, limit.every)).collect()))
     }
 
     /// Takes back what was counted for the attempt.

@@ -1,22 +1,26 @@
 //! The front: what every request passes on its way in, and every answer on its way out.
 //!
-//! One middleware, so that the order is the order of its lines. In: the cross-site
-//! rule, the size of the header and a visit. Out: a panic, an error or a bare status becomes a problem; cookies are
-//! written; every answer gets its security headers. Programs that embed Signet put their own routes behind it.
+//! One middleware, so that the order is the order of its lines. In: the request's name, the cross-site rule, the size
+//! of the header and a visit. Out: a panic, an error or a bare status becomes a problem; cookies are written; every
+//! answer gets its security headers; a failure is logged, once, and everything is counted. Programs that embed Signet
+//! put their own routes behind it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, Middleware, Request, Response};
 
 use crate::api::cookie;
-use crate::api::problem::{self, Code, Problem};
+use crate::api::measure::Measure;
+use crate::api::problem::{self, Code, Problem, Refusal};
 pub use crate::api::visit::Settings;
 use crate::api::visit::{Outcome, Visit};
 use crate::app::App;
 use crate::error::Error;
+use crate::request;
 
 /// Where proxies ask whether a request may pass.
 pub(crate) const VERIFY: &str = "/v1/verify";
@@ -42,7 +46,8 @@ impl<E: Endpoint> Middleware<E> for Front {
     type Output = Behind<E>;
 
     fn transform(&self, inner: E) -> Behind<E> {
-        Behind { app: self.app.clone(), settings: Arc::clone(&self.settings), inner }
+        let measure = Measure::new(&self.app);
+        Behind { app: self.app.clone(), settings: Arc::clone(&self.settings), measure, inner }
     }
 }
 
@@ -50,6 +55,7 @@ impl<E: Endpoint> Middleware<E> for Front {
 pub struct Behind<E> {
     app: App,
     settings: Arc<Settings>,
+    measure: Measure,
     inner: E,
 }
 
@@ -57,7 +63,27 @@ impl<E: Endpoint> Endpoint for Behind<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let visit = Visit::new(self.app.clone(), Arc::clone(&self.settings));
+        let began = Instant::now();
+        let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+        let id = self.settings.proxies.request_id(peer, request.headers()).map(str::to_owned);
+        let method = request.method().clone();
+        request::serve(id, async {
+            let visit = Visit::new(self.app.clone(), Arc::clone(&self.settings));
+            let response = self.answer(request, &visit).await;
+            let operation = visit.operation();
+            if let Some(refusal) = response.extensions().get::<Refusal>() {
+                refusal.log(operation.name());
+                self.measure.refused(refusal);
+            }
+            self.measure.answered(operation, &method, response.status(), began.elapsed());
+            Ok(response)
+        })
+        .await
+    }
+}
+
+impl<E: Endpoint> Behind<E> {
+    async fn answer(&self, request: Request, visit: &Visit) -> Response {
         let mut response = match self.refuse(&request) {
             Some(problem) => problem.into_response(),
             None => self.pass(request, visit.clone()).await,
@@ -68,11 +94,9 @@ impl<E: Endpoint> Endpoint for Behind<E> {
             Err(error) => response = Problem::from(error).into_response(),
         }
         self.secure(response.headers_mut());
-        Ok(response)
+        response
     }
-}
 
-impl<E: Endpoint> Behind<E> {
     /// What is refused before anybody looks at it.
     fn refuse(&self, request: &Request) -> Option<Problem> {
         if !self.settings.origins.allow(request.method(), request.headers()) {
@@ -93,7 +117,10 @@ impl<E: Endpoint> Behind<E> {
             Ok(Err(error)) if error.is_from_response() => respoken(error.into_response()),
             Ok(Err(error)) => Problem::of_framework(&error).into_response(),
             // The text of the panic went to the log; it is not for the caller.
-            Err(_) => Problem::new(Code::Internal).into_response(),
+            Err(_) => {
+                let place = request::take_panic().unwrap_or_else(|| "a panic".to_owned());
+                Problem::new(Code::Internal).because(place).into_response()
+            }
         };
         if is_head {
             response.take_body();

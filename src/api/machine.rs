@@ -108,13 +108,12 @@ impl MachineApi {
 
     /// Tell whether the server can do its work
     ///
-    /// 503 while the store does not accept writes.
+    /// 503 while it cannot, or is about to stop; `errors` names each part that is not ready: `store`, `memory`,
+    /// `passwords` or `server`.
     #[oai(path = "/readyz", method = "get", operation_id = "get_readiness")]
     async fn get_readiness(&self, visit: Data<&Visit>) -> Result<Json<Health>, Problem> {
-        if visit.app().store().is_ready() {
-            return Ok(Health::ok());
-        }
-        Err(Error::Unavailable("the store is not ready".to_owned()).into())
+        let lacking = visit.app().lacking();
+        if lacking.is_empty() { Ok(Health::ok()) } else { Err(Problem::not_ready(&lacking)) }
     }
 
     /// Explain a problem

@@ -1,10 +1,8 @@
 //! Problems: every failure as one `application/problem+json` (RFC 9457), and the one table that makes them.
 //!
-//! Owns the closed list of codes. What the caller may know stands in the problem; what the log must know is
-//! logged here, once, under the same request id. No problem quotes input, a library's text or a path.
-
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+//! Owns the closed list of codes. What the caller may know stands in the problem; what the log must know goes with the
+//! answer as a [`Refusal`], and `front.rs` logs it, once, under the same request id. No problem quotes input, a
+//! library's text or a path.
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
@@ -16,7 +14,9 @@ use poem_openapi::types::ToJSON as _;
 use poem_openapi::{ApiResponse, Enum, Object};
 
 use crate::api::cookie;
+use crate::app::Part;
 use crate::error::{Error, Fault};
+use crate::request;
 
 /// The media type of every failure.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -182,13 +182,32 @@ pub struct Problem {
     /// Seconds to wait, for the `Retry-After` field.
     #[oai(skip)]
     retry_after: Option<u64>,
+    /// What the log has to know.
+    #[oai(skip)]
+    reason: Option<String>,
 }
 
-/// A number that is unlike the ones of other processes, and one that counts.
-fn request_id() -> String {
-    static PROCESS: LazyLock<u64> = LazyLock::new(|| getrandom::u64().unwrap_or_default());
-    static COUNT: AtomicU64 = AtomicU64::new(1);
-    format!("{:016x}-{:x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed))
+/// What the log and the counters have to know of a request that was refused or that failed.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The problem's code.
+    pub code: Code,
+    /// The server failed, and not the caller.
+    pub is_ours: bool,
+    /// Why, for the log; nothing secret.
+    pub reason: Option<String>,
+}
+
+impl Refusal {
+    /// Logs it, under the name of the request that is being served.
+    pub(crate) fn log(&self, operation: &str) {
+        let (request_id, code, reason) = (request::id(), self.code.name(), self.reason.as_deref());
+        if self.is_ours {
+            tracing::error!(request_id, operation, code, reason, "request failed");
+        } else {
+            tracing::info!(request_id, operation, code, reason, "request refused");
+        }
+    }
 }
 
 impl Problem {
@@ -207,18 +226,48 @@ impl Problem {
             status: code.status().as_u16(),
             detail: detail.into(),
             code,
-            request_id: request_id(),
+            request_id: request::id(),
             errors: None,
             bytes_used: None,
             bytes_allowed: None,
             allow: None,
             retry_after: None,
+            reason: None,
         }
     }
 
     fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+
+    /// The same, with what the log has to know.
+    #[must_use]
+    pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// That these parts are not ready.
+    #[must_use]
+    pub(crate) fn not_ready(parts: &[Part]) -> Self {
+        let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+        let mut problem = Self::new(Code::Unavailable).because(format!("not ready: {}", names.join(", ")));
+        let error = |part: &Part| {
+            let message = match part {
+                Part::Store => {
+                    "The store accepts no writes. It is opened again as soon as that is possible; the log says what it lacks."
+                }
+                Part::Memory => "The store was opened again, and memory is being loaded from it.",
+                Part::Passwords => {
+                    "Workers that hash passwords have ended. Restart the server, and report what the log says."
+                }
+                Part::Server => "The server is stopping. Ask another one.",
+            };
+            ProblemError { field: part.name().to_owned(), code: "not_ready".to_owned(), message: message.to_owned() }
+        };
+        problem.errors = Some(parts.iter().map(error).collect());
+        problem
     }
 
     /// That the resource does not have the method, but these.
@@ -318,13 +367,7 @@ impl From<Error> for Problem {
             Error::Busy | Error::Unavailable(_) => Self::new(Code::Unavailable),
             Error::Internal(_) => Self::new(Code::Internal),
         };
-        let request_id = &problem.request_id;
-        if problem.code.status().is_server_error() {
-            tracing::error!(request_id, code = problem.code.name(), reason = %error, "request failed");
-        } else {
-            tracing::info!(request_id, code = problem.code.name(), reason = %error, "request refused");
-        }
-        problem
+        problem.because(error.to_string())
     }
 }
 
@@ -332,6 +375,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.code.status();
         let body = self.to_json_string();
+        let refusal = Refusal { code: self.code, is_ours: status.is_server_error(), reason: self.reason };
         let mut response = Response::builder().status(status).content_type(MEDIA_TYPE).body(body);
         let headers = response.headers_mut();
         match self.code {
@@ -350,13 +394,21 @@ impl IntoResponse for Problem {
         if let Some(allow) = self.allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {
             headers.insert(header::ALLOW, allow);
         }
+        response.extensions_mut().insert(refusal);
         response
     }
 }
 
 impl From<Problem> for poem::Error {
     fn from(problem: Problem) -> Self {
-        Self::from_response(problem.into_response())
+        let mut response = problem.into_response();
+        let refusal = response.extensions_mut().remove::<Refusal>();
+        let mut error = Self::from_response(response);
+        // An error brings its own extensions, in the place of the answer's.
+        if let Some(refusal) = refusal {
+            error.set_data(refusal);
+        }
+        error
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use poem::http::HeaderMap;
 
+use crate::request;
+
 /// The proxies whose word counts, as networks. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies(Arc<[IpNet]>);
@@ -37,6 +39,19 @@ impl Proxies {
             }
         }
         client
+    }
+
+    /// The name that a trusted proxy gave the request, in the one `X-Request-Id`, when it is a sane one.
+    #[must_use]
+    pub fn request_id<'a>(&self, peer: Option<IpAddr>, headers: &'a HeaderMap) -> Option<&'a str> {
+        if self.0.is_empty() || !peer.is_some_and(|peer| self.trusts(peer.to_canonical())) {
+            return None;
+        }
+        let mut fields = headers.get_all("x-request-id").into_iter();
+        match (fields.next().and_then(|field| field.to_str().ok()), fields.next()) {
+            (Some(id), None) if request::is_sane(id) => Some(id),
+            _ => None,
+        }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

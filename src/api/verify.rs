@@ -16,9 +16,10 @@ use poem_openapi::{ApiResponse, OpenApi};
 use crate::api::Group;
 use crate::api::bearer::{Demanding as _, EitherLookedAt};
 use crate::api::caller::LoginRequired;
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::{Code, Problem, Refusal};
 use crate::api::visit::{Settings, Visit};
 use crate::error::Error;
+use crate::request;
 use crate::rights::Holder;
 
 /// Bytes that the list of all permissions may take: a proxy's buffer holds the whole head.
@@ -285,16 +286,25 @@ impl<E: Endpoint<Output = Response>> Endpoint for Plain<E> {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) if error.is_from_response() => error.into_response(),
             Ok(Err(error)) => Problem::of_framework(&error).into_response(),
-            Err(_) => Problem::new(Code::Internal).into_response(),
+            Err(_) => {
+                let place = request::take_panic().unwrap_or_else(|| "a panic".to_owned());
+                Problem::new(Code::Internal).because(place).into_response()
+            }
         };
         let known = [StatusCode::NO_CONTENT, StatusCode::FOUND, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
         if known.contains(&answer.status()) || answer.status() == StatusCode::METHOD_NOT_ALLOWED {
             return Ok(answer);
         }
-        tracing::error!(
-            status = answer.status().as_u16(),
-            "a proxy's question could not be answered; it does not pass"
-        );
-        Ok(Problem::with_detail(Code::Forbidden, "This could not be judged, so it does not pass.").into_response())
+        let mut refusal =
+            Problem::with_detail(Code::Forbidden, "This could not be judged, so it does not pass.").into_response();
+        // The log is told what it was, and the proxy is not.
+        if let (Some(what), Some(said)) =
+            (answer.extensions().get::<Refusal>(), refusal.extensions_mut().get_mut::<Refusal>())
+        {
+            let reason = what.reason.as_deref().unwrap_or("a bug");
+            said.is_ours = what.is_ours;
+            said.reason = Some(format!("could not be judged: {}: {reason}", what.code.name()));
+        }
+        Ok(refusal)
     }
 }

@@ -3,13 +3,16 @@
 //! Owns who was found to be calling, what was asked of them, and what the answer has to set. `front.rs` opens and
 //! closes it, the guards of `caller.rs` ask it, operations tell it what they go on with.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use poem::Request;
-use poem::http::HeaderValue;
+use poem::http::{HeaderValue, Method};
+use poem_openapi::OpenApi;
 
 use crate::api::origin::Origins;
 use crate::api::proxies::Proxies;
+use crate::api::scrape::Scrape;
 use crate::api::{authorization, cookie};
 use crate::api_token::{self, Bearer};
 use crate::app::App;
@@ -34,6 +37,73 @@ pub struct Settings {
     pub proxies: Proxies,
     /// The page to log in at, as a URL or an absolute path; `None` when proxies have one of their own.
     pub login_url: Option<String>,
+    /// Who may read what is measured.
+    pub metrics: Scrape,
+}
+
+/// The operations that are told apart where requests are counted: all of Signet's, and two places for what is none.
+pub(crate) static OPERATIONS: LazyLock<Vec<Named>> = LazyLock::new(|| {
+    let ours = |id| Named { path: String::new(), method: Method::GET, id };
+    [ours("other"), ours("get_metrics")].into_iter().chain(named(&crate::api::operations())).collect()
+});
+
+/// An operation's path as the routes know it, its method and its id.
+pub(crate) struct Named {
+    path: String,
+    method: Method,
+    id: &'static str,
+}
+
+fn named<T: OpenApi>(_: &T) -> Vec<Named> {
+    let paths = T::meta().into_iter().flat_map(|api| api.paths);
+    let of_path = |path: poem_openapi::registry::MetaPath| {
+        let route = route(&path.path);
+        let name = move |operation: poem_openapi::registry::MetaOperation| {
+            Some(Named { path: route.clone(), method: operation.method, id: operation.operation_id? })
+        };
+        path.operations.into_iter().filter_map(name).collect::<Vec<_>>()
+    };
+    paths.flat_map(of_path).collect()
+}
+
+/// The path of the API document as the framework's routes spell it: parameters are numbered.
+fn route(path: &str) -> String {
+    let mut count = 0;
+    let part = |part: &str| {
+        if !part.starts_with('{') {
+            return part.to_owned();
+        }
+        count += 1;
+        format!(":param{}", count - 1)
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// An operation, by its place in [`OPERATIONS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Operation(u16);
+
+impl Operation {
+    /// What is none of Signet's operations.
+    const OTHER: Self = Self(0);
+    /// Reading what is measured.
+    pub(crate) const METRICS: Self = Self(1);
+
+    /// The operation at a path of the routes.
+    pub(crate) fn at(path: &str, method: &Method) -> Self {
+        let place = OPERATIONS.iter().position(|known| known.path == path && known.method == *method);
+        place.and_then(|place| u16::try_from(place).ok()).map_or(Self::OTHER, Self)
+    }
+
+    /// Its place in the list.
+    pub(crate) fn place(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// Its id.
+    pub(crate) fn name(self) -> &'static str {
+        OPERATIONS.get(self.place()).map_or("other", |known| known.id)
+    }
 }
 
 /// One request. Clones are the same visit.
@@ -50,6 +120,8 @@ struct Record {
     /// The API token that the request came with, when an operation takes one; and the same when the body had arrived.
     bearer: OnceLock<Bearer>,
     bearer_again: OnceLock<Bearer>,
+    /// The place of the operation that it came to.
+    operation: AtomicU16,
     outcome: Mutex<Outcome>,
 }
 
@@ -74,8 +146,18 @@ impl Visit {
     pub(crate) fn new(app: App, settings: Arc<Settings>) -> Self {
         let (found, found_again) = (OnceLock::new(), OnceLock::new());
         let (bearer, bearer_again) = (OnceLock::new(), OnceLock::new());
-        let outcome = Mutex::default();
-        Self(Arc::new(Record { app, settings, found, found_again, bearer, bearer_again, outcome }))
+        let (operation, outcome) = (AtomicU16::new(Operation::OTHER.0), Mutex::default());
+        Self(Arc::new(Record { app, settings, found, found_again, bearer, bearer_again, operation, outcome }))
+    }
+
+    /// The request came to this operation.
+    pub(crate) fn runs(&self, operation: Operation) {
+        self.0.operation.store(operation.0, Ordering::Relaxed);
+    }
+
+    /// The operation that the request came to.
+    pub(crate) fn operation(&self) -> Operation {
+        Operation(self.0.operation.load(Ordering::Relaxed))
     }
 
     /// Another visit, at which nobody was found yet.
@@ -218,5 +300,30 @@ impl Visit {
     pub(crate) async fn authenticate(&self, request: &Request) -> Result<Session, Error> {
         let token = cookie::find(request.headers(), cookie::SESSION)?;
         session::authenticate(&self.0.app, token).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use poem_openapi::OpenApi as _;
+
+    use super::{OPERATIONS, Operation};
+
+    #[test]
+    fn every_operation_is_known_where_it_is_routed() {
+        let mut table = HashMap::new();
+        crate::api::operations().add_routes(&mut table);
+        let mut places = Vec::new();
+        for (path, methods) in &table {
+            for method in methods.keys() {
+                let operation = Operation::at(path, method);
+                assert_ne!(operation, Operation::OTHER, "{method} {path}");
+                places.push(operation.place());
+            }
+        }
+        places.sort_unstable();
+        assert_eq!(places, (2..OPERATIONS.len()).collect::<Vec<_>>());
     }
 }

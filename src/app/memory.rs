@@ -19,6 +19,8 @@ pub(super) fn recorded(writes: &[Write]) -> Vec<audit::Event> {
 pub(super) struct Changes {
     pub(super) revocations: Vec<Revocation>,
     pub(super) groups: Vec<GroupChange>,
+    /// What was done, for who counts it.
+    pub(super) events: Vec<(audit::Action, audit::Outcome)>,
 }
 
 pub(super) enum GroupChange {
@@ -28,10 +30,11 @@ pub(super) enum GroupChange {
 
 impl Changes {
     pub(super) fn of(writes: &[Write]) -> Self {
-        let mut changes = Self { revocations: Vec::new(), groups: Vec::new() };
+        let mut changes = Self { revocations: Vec::new(), groups: Vec::new(), events: Vec::new() };
         for write in writes {
             match write {
                 Write::Revoke(revocation) => changes.revocations.push(*revocation),
+                Write::Record(event) => changes.events.push((event.action, event.outcome)),
                 Write::CreateGroup(group) => changes.groups.push(GroupChange::Is(group.clone())),
                 Write::ChangeGroup { group, was } => {
                     changes.groups.push(GroupChange::Is(Group { version: was + 1, ..group.clone() }));

@@ -134,8 +134,10 @@ async fn write(
         None => Journal::begin(data, of).map_err(|e| journal_failed(data, &e))?,
     };
     if let Some(epoch) = source.epoch() {
-        // Tokens of before the backup were ended by records that are not in it.
-        let next = epoch.max(app.revocations().epoch()) + 1;
+        // Tokens of before the backup, and of after it, were ended by records that are not in it. The time is an epoch
+        // that none of them is of, however often everything was ended since the backup.
+        let time = u64::try_from(app.now().timestamp()).unwrap_or_default();
+        let next = time.max(epoch.max(app.revocations().epoch()) + 1);
         app.commit(vec![Write::Revoke(Revocation::Epoch(next))]).await.map_err(failed)?;
     }
     let judge = Judge::new(app, wish.existing).alone().await.map_err(failed)?;

@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use zeroize::Zeroizing;
@@ -106,7 +106,7 @@ pub(super) fn read(path: &Path) -> Result<Found, String> {
         }
         key
     };
-    match path.extension().and_then(|e| e.to_str()) {
+    let read = match path.extension().and_then(|e| e.to_str()) {
         Some("pem") => match pem(&content) {
             Ok(block) if block.tag() == "PRIVATE KEY" => private(
                 private_key(kid, block.contents())
@@ -133,7 +133,18 @@ pub(super) fn read(path: &Path) -> Result<Found, String> {
             let mend = "move it away; keys end in .pem, .secret, .retired, .seal or .unseal";
             Err(say("not a kind of file that belongs here", mend))
         }
-    }
+    };
+    let created = dated(kid).or_else(|| meta.modified().ok().map(DateTime::from));
+    read.map(|found| found.made(created))
+}
+
+/// How a name says when the key was made.
+const DATED: &str = "%Y%m%dT%H%M%S%3fZ";
+
+/// The time in the name of a key that was given one by [`generate`].
+fn dated(kid: &str) -> Option<DateTime<Utc>> {
+    let (time, _) = kid.split_once('-')?;
+    NaiveDateTime::parse_from_str(time, DATED).ok().map(|time| time.and_utc())
 }
 
 fn pem(content: &[u8]) -> Result<pem::Pem, &'static str> {
@@ -241,7 +252,8 @@ fn key(
         Some(jwk)
     };
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, identity);
-    let key = Key { kid: kid.to_owned(), algorithm, signing, verifying, public, fingerprint: digest.as_ref().to_vec() };
+    let fingerprint = digest.as_ref().to_vec();
+    let key = Key { kid: kid.to_owned(), algorithm, signing, verifying, public, created: None, fingerprint };
     self_test(&key)?;
     Ok(key)
 }
@@ -301,7 +313,7 @@ pub(super) fn name(
 ) -> Result<String, String> {
     let mut tail = [0; 2];
     getrandom::fill(&mut tail).map_err(|e| format!("the operating system gives no randomness: {e}"))?;
-    let dated = || format!("{}-{:02x}{:02x}", now.format("%Y%m%dT%H%M%S%3fZ"), tail[0], tail[1]);
+    let dated = || format!("{}-{:02x}{:02x}", now.format(DATED), tail[0], tail[1]);
     let kid = kid.map_or_else(dated, str::to_owned);
     if !is_kid(&kid) {
         return Err("a key's name has 1 to 64 letters, digits, - or _".to_owned());

@@ -27,6 +27,7 @@ pub struct SealingKey {
     pub(super) kid: String,
     key: RandomizedNonceKey,
     can_seal: bool,
+    pub(super) created: Option<DateTime<Utc>>,
     /// What tells two files with the same key apart from two keys.
     pub(super) fingerprint: Vec<u8>,
 }
@@ -44,12 +45,19 @@ impl SealingKey {
         self.can_seal
     }
 
+    /// When the key was made: by its name, where that is a time, or by its file.
+    #[must_use]
+    pub const fn created(&self) -> Option<DateTime<Utc>> {
+        self.created
+    }
+
     /// The key of a file's content.
     pub(super) fn read(kid: &str, content: &[u8], can_seal: bool) -> Result<Self, String> {
         let bytes = file::secret_bytes(content)?;
         let odd = |_| format!("not a key of {KEY_BYTES} bytes");
         let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, &bytes).map_err(odd)?;
-        let key = Self { kid: kid.to_owned(), key, can_seal, fingerprint: super::digest(&bytes).to_vec() };
+        let key =
+            Self { kid: kid.to_owned(), key, can_seal, created: None, fingerprint: super::digest(&bytes).to_vec() };
         // A cryptographic library that does not work is found when the key is loaded.
         let proof = key.seal(Kind::Session, &["proof"], b"signet".to_vec())?;
         let opened = proof.split_once('.').and_then(|(_, box_)| key.open(Kind::Session, &["proof"], box_));

@@ -115,6 +115,12 @@ impl Feed {
         Position { run: self.run, count: self.history().count }
     }
 
+    /// How many follow it.
+    #[must_use]
+    pub fn followers(&self) -> usize {
+        FOLLOWERS_MAX - self.places.available_permits()
+    }
+
     /// Ends the feed: followers are given what is left, and then [`News::Over`].
     pub fn close(&self) {
         self.latest.send_modify(|latest| latest.closed = true);

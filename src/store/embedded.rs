@@ -12,17 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
 use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, GroupId, UserId};
+use crate::metrics::Held;
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
-    ApiToken, Challenge, Member, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, UserQuery,
-    Write,
+    ApiToken, Challenge, Member, Meters, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError,
+    UserQuery, Write,
 };
 use crate::user::User;
 
@@ -61,6 +62,7 @@ struct Shared {
     durable: AtomicU64,
     /// Counts the times that the store was opened.
     incarnation: AtomicU64,
+    meters: Meters,
 }
 
 enum Job {
@@ -93,6 +95,7 @@ impl Embedded {
             applied: AtomicU64::new(database.applied),
             durable: AtomicU64::new(database.applied),
             incarnation: AtomicU64::new(1),
+            meters: Meters::default(),
         });
         let (jobs, queue) = mpsc::channel();
         let writer = std::thread::Builder::new()
@@ -166,7 +169,10 @@ impl Drop for Embedded {
 fn write(shared: &Shared, mut database: Database, queue: &mpsc::Receiver<Job>) {
     while let Ok(first) = queue.recv() {
         let jobs = std::iter::once(first).chain(queue.try_iter().take(GROUP_MAX - 1));
-        let Err(failure) = write_group(shared, &mut database, jobs.collect()) else {
+        let jobs: Vec<Job> = jobs.collect();
+        #[expect(clippy::cast_precision_loss, reason = "a group has a thousand jobs at the most")]
+        shared.meters.group.observe(jobs.len() as f64);
+        let Err(failure) = write_group(shared, &mut database, jobs) else {
             continue;
         };
         tracing::error!(%failure, "the store failed; it will be opened again");
@@ -245,7 +251,10 @@ fn write_group(shared: &Shared, database: &mut Database, jobs: Vec<Job>) -> Resu
     let flushed = match failure {
         Some(failure) => Err(failure),
         None if dirty || shared.durable.load(Ordering::SeqCst) < shared.applied.load(Ordering::SeqCst) => {
-            database.sync(shared.applied.load(Ordering::SeqCst))
+            let began = Instant::now();
+            let synced = database.sync(shared.applied.load(Ordering::SeqCst));
+            shared.meters.sync.observe(began.elapsed().as_secs_f64());
+            synced
         }
         None => Ok(()),
     };
@@ -264,7 +273,15 @@ fn failed(error: &dyn std::error::Error) -> StoreError {
 
 impl Store for Embedded {
     fn commit(&self, writes: Vec<Write>) -> Reply<'_, ()> {
-        self.send(|answer| Job::Commit(writes, answer))
+        let (began, waiting) = (Instant::now(), Held::new(&self.shared.meters.waiting));
+        let commit = self.send(|answer| Job::Commit(writes, answer));
+        async move {
+            let done = commit.await;
+            drop(waiting);
+            self.shared.meters.commit.observe(began.elapsed().as_secs_f64());
+            done
+        }
+        .boxed()
     }
 
     fn user(&self, id: UserId) -> Reply<'_, Option<User>> {
@@ -382,7 +399,12 @@ impl Store for Embedded {
     }
 
     fn is_ready(&self) -> bool {
-        self.shared.tree.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        let is_open = self.shared.tree.read().unwrap_or_else(PoisonError::into_inner).is_some();
+        is_open && !self.writer.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    fn meters(&self) -> Option<&Meters> {
+        Some(&self.shared.meters)
     }
 }
 

@@ -31,12 +31,12 @@ impl Serving {
     }
 
     pub(crate) fn start_as(command: &mut Command) -> Self {
-        Self::start_logging(command.stderr(Stdio::null()))
+        Self::start_logging(command, Stdio::null())
     }
 
-    /// As [`Serving::start_as`], with its log where the command has it.
-    pub(crate) fn start_logging(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    /// The same, with its log there.
+    pub(crate) fn start_logging(command: &mut Command, log: impl Into<Stdio>) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut said = Vec::new();
         loop {
@@ -61,6 +61,11 @@ impl Serving {
         let mut rest = String::new();
         self.out.read_to_string(&mut rest).unwrap();
         (status.code(), rest)
+    }
+
+    /// What it prints.
+    pub(crate) fn out(&mut self) -> &mut BufReader<ChildStdout> {
+        &mut self.out
     }
 
     pub(crate) fn password(&self) -> &str {

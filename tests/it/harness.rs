@@ -4,7 +4,7 @@
 //! of the one shape, cookies with every attribute. Tests say what is special.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,6 +18,7 @@ use signet::api::front::Settings;
 use signet::api::origin::Origins;
 use signet::api::problem::Code;
 use signet::api::proxies::Proxies;
+use signet::api::scrape::Scrape;
 use signet::app::{App, Parts};
 use signet::audit;
 use signet::claims::{ChallengeKind, GroupId, Lifetime, UserId};
@@ -26,7 +27,9 @@ use signet::mail::{Links, Post, Route};
 use signet::password::{Cost, Policy};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
-use signet::store::{ApiToken, Challenge, Member, OpenSession, Page, Reply, Slice, State, Store, UserQuery, Write};
+use signet::store::{
+    ApiToken, Challenge, Member, Meters, OpenSession, Page, Reply, Slice, State, Store, UserQuery, Write,
+};
 use signet::user::User;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -56,6 +59,7 @@ pub(crate) struct Options {
     /// Whether the data of sessions is sealed. As `SIGNET_SEAL_DATA` says, so that all tests can be run with it on.
     pub(crate) seal_data: bool,
     pub(crate) proxies: Proxies,
+    pub(crate) metrics: Scrape,
     /// A folder with `data` and `keys`, to go on from; a new one without.
     pub(crate) folder: Option<TempDir>,
 }
@@ -77,6 +81,7 @@ impl Default for Options {
             throttle: false,
             seal_data: *SEAL_DATA,
             proxies: Proxies::default(),
+            metrics: Scrape::default(),
             folder: None,
         }
     }
@@ -111,7 +116,8 @@ impl Server {
             keys::generate_sealing(&keys, None, present(&clock)).unwrap();
         }
         let store = Embedded::open(&folder.path().join("data")).unwrap();
-        let store = Arc::new(Counting { inner: Arc::new(store), calls: AtomicUsize::new(0) });
+        let store =
+            Arc::new(Counting { inner: Arc::new(store), calls: AtomicUsize::new(0), unready: AtomicBool::new(false) });
         let links =
             Links { origin: ORIGIN.to_owned(), reset_page: "/reset".to_owned(), verify_page: "/verify".to_owned() };
         let sender = "Signet <signet@signet.example>".parse().unwrap();
@@ -146,6 +152,7 @@ impl Server {
             https_only: false,
             login_url: options.login_url,
             proxies: options.proxies,
+            metrics: options.metrics,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = signet::server::serve(app.clone(), acceptor, settings, async {
@@ -475,6 +482,8 @@ fn is_documented(context: &str, status: StatusCode, code: &str) -> bool {
 pub(crate) struct Counting {
     inner: Arc<dyn Store>,
     calls: AtomicUsize,
+    /// Says that it is not ready, whatever it is.
+    pub(crate) unready: AtomicBool,
 }
 
 impl Counting {
@@ -555,7 +564,10 @@ impl Store for Counting {
         self.inner.incarnation()
     }
     fn is_ready(&self) -> bool {
-        self.inner.is_ready()
+        self.inner.is_ready() && !self.unready.load(Ordering::SeqCst)
+    }
+    fn meters(&self) -> Option<&Meters> {
+        self.inner.meters()
     }
 }
 

@@ -33,6 +33,8 @@ const FLOORS: [&[&str]; 15] = [
         "keys",
         "claims",
         "error",
+        "metrics",
+        "request",
     ],
 ];
 
@@ -45,12 +47,12 @@ const GROUND: [&[&str]; 6] = [
     &["user"],
     &["rights", "audit", "keys"],
     &["claims", "password"],
-    &["error"],
+    &["error", "metrics", "request"],
 ];
 
 /// Inside `api`, what serves the groups of operations, from the top down.
-const API: [&[&str]; 11] = [
-    &["docs", "pages", "postman"],
+const API: [&[&str]; 12] = [
+    &["docs", "metrics", "pages", "postman"],
     &["document"],
     &[
         "account",
@@ -71,15 +73,17 @@ const API: [&[&str]; 11] = [
     &["session"],
     &["shown", "list", "front"],
     &["body", "json"],
-    &["bearer"],
+    &["bearer", "measure"],
     &["caller"],
     &["visit"],
     &["problem"],
-    &["authorization", "cookie", "origin", "proxies"],
+    &["cookie", "origin", "proxies", "scrape"],
+    &["authorization"],
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 28] = [
+const FOREIGN: [(&str, &[&str]); 29] = [
+    ("prometheus", &["metrics"]),
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys", "throttle"]),
     ("ipnet", &["api/proxies"]),

@@ -16,7 +16,7 @@ fn tour() -> String {
 }
 
 /// A script that runs the commands and stops at the first that does not answer what it says, and how many it checks.
-fn script(tour: &str) -> (String, usize) {
+pub(crate) fn script(tour: &str) -> (String, usize) {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let (mut script, mut checks) = ("set -u\n".to_owned(), 0);
     let mut lines = tour.lines().filter(|line| !line.is_empty()).peekable();

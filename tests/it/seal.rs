@@ -677,8 +677,7 @@ async fn no_log_shows_the_data_or_the_key() {
     let log = folder.path().join("log");
     let mut command: Command = program(folder.path());
     let flags = ["serve", "--listen", "127.0.0.1:0", "--seal-data", "--log", "json", "--audit-stdout"];
-    command.args(flags).stderr(fs::File::create(&log).unwrap());
-    let server = Serving::start_logging(&mut command);
+    let server = Serving::start_logging(command.args(flags), fs::File::create(&log).unwrap());
     let http = reqwest::Client::new();
     let send = async |method: Method, path: &str, body: Value, cookie: &str| {
         let request = http.request(method, format!("{}{path}", server.base)).header("cookie", cookie);

@@ -145,6 +145,6 @@ pub(super) fn example(code: Code, member: Option<&str>) -> Value {
         code => Problem::new(code),
     };
     let mut example = problem.to_json().unwrap_or_default();
-    example["request_id"] = json!("0123456789abcdef-1");
+    example["request_id"] = json!("4bf92f3577b34da6a3ce929d0e0e4736");
     example
 }
