@@ -242,6 +242,9 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 fn log_to_stderr(form: Log) {
     use tracing_subscriber::filter::LevelFilter;
     let log = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr);
+    // By default a line that cannot be written is told on standard error, by a panic when that cannot be written
+    // either: a log on a full disk would end requests, and the store's writer.
+    let log = log.log_internal_errors(false);
     // Colours are for a terminal; a file or a collector would keep their codes.
     let log = log.with_ansi(std::io::stderr().is_terminal());
     match form {
