@@ -432,10 +432,32 @@ async fn conforms(store: &SharedStore) {
     assert!(store.is_ready());
 }
 
+/// An empty store, and what it has dropped when the clock goes back.
+async fn knows_the_latest_end_that_it_forgot(store: &SharedStore) {
+    let forgotten = async || store.state().await.unwrap().forgotten;
+    let commit = async |writes: Vec<Write>| store.commit(writes).await.unwrap();
+    let session = |n| Write::Revoke(Revocation::Session { id: SessionId::random(), until: day(n) });
+    let tally = Tally { key: [7; 16], until: day(9) };
+    commit(vec![session(1), session(3), session(8), Write::Count(vec![tally])]).await;
+    assert_eq!(forgotten().await, None);
+    commit(vec![Write::Forget(day(3))]).await;
+    assert_eq!(forgotten().await, Some(day(3)));
+    commit(vec![session(2)]).await;
+    commit(vec![Write::Forget(day(4))]).await;
+    assert_eq!(forgotten().await, Some(day(3)), "the latest one");
+    // A counter is no end of anything.
+    commit(vec![Write::Forget(day(10))]).await;
+    assert_eq!(forgotten().await, Some(day(8)));
+    // What is older than an epoch needs no end of its own.
+    commit(vec![Write::Revoke(Revocation::Epoch(1))]).await;
+    assert_eq!(forgotten().await, None);
+}
+
 #[tokio::test]
 async fn the_embedded_store_conforms() {
     let folder = TempDir::new().unwrap();
     let store: SharedStore = Arc::new(Embedded::open(folder.path()).unwrap());
+    knows_the_latest_end_that_it_forgot(&store).await;
     conforms(&store).await;
     keeps_the_log(&store).await;
 }
