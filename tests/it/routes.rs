@@ -360,6 +360,9 @@ async fn who_may_call_what() {
     assert_eq!(calls, ROWS.len() * CALLERS.len());
 }
 
+/// Method, path, body, fields, and the status that comes of it.
+type Call<'a> = (Method, &'a str, Option<Value>, &'a [(&'a str, &'a str)], u16);
+
 /// Every class of status, from everywhere that makes answers.
 #[tokio::test]
 async fn every_answer_of_every_status_has_the_whole_header() {
@@ -390,7 +393,7 @@ async fn every_answer_of_every_status_has_the_whole_header() {
         judge(nobody.delete(path).await.is(StatusCode::METHOD_NOT_ALLOWED), path, false);
     }
     let wrong = json!({ "username": "nobody", "password": "x" });
-    let rows: Vec<(Method, &str, Option<Value>, &[(&str, &str)], u16)> = vec![
+    let rows: Vec<Call<'_>> = vec![
         (Method::GET, "/livez", None, &[], 200),
         (Method::POST, "/v1/permissions", Some(json!({ "name": "a.b" })), &[], 201),
         (Method::POST, "/v1/password/reset", Some(json!({ "email": "a@b.c" })), &[], 202),

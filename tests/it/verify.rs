@@ -249,7 +249,7 @@ async fn a_name_breaks_out_of_no_field() {
                     return part.as_bytes().to_vec();
                 }
                 let code = u8::from_str_radix(&part[..2], 16).unwrap();
-                [&[code][..], part[2..].as_bytes()].concat()
+                [&[code][..], &part.as_bytes()[2..]].concat()
             })
             .collect();
         String::from_utf8(bytes).unwrap()
