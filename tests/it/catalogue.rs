@@ -38,13 +38,8 @@ fn is_there(test: &str) -> bool {
     let text = file(&path).unwrap_or_default();
     let Some((above, _)) = text.split_once(&format!("fn {name}(")) else { return false };
     // A function without the attribute is never run.
-    above
-        .trim_end()
-        .trim_end_matches("async")
-        .trim_end()
-        .rsplit('\n')
-        .next()
-        .is_some_and(|line| line == "#[test]" || line == "    #[test]" || line.starts_with("#[tokio::test"))
+    let last = above.trim_end().trim_end_matches("async").trim_end().rsplit('\n').next().unwrap_or_default().trim();
+    last == "#[test]" || last.starts_with("#[tokio::test")
 }
 
 #[test]
