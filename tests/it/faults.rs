@@ -1039,3 +1039,76 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers() {
     assert_eq!(door.anonymous().log_in("late", PASSWORD).await, Some(200));
     program.stop();
 }
+
+/// The disk gives errors: nothing is acknowledged that may not be on it, and what was acknowledged stays.
+#[tokio::test]
+async fn what_the_disk_refuses_to_keep_is_not_acknowledged() {
+    if !Path::new("/usr/lib/fiu/fiu_posix_preload.so").exists() {
+        println!("skipped: without Debian's fiu-utils the disk gives no errors");
+        return;
+    }
+    // Each of them fails with EIO while it is told to.
+    for point in ["posix/io/sync/fdatasync", "posix/io/rw/pwrite"] {
+        let folder = TempDir::new().unwrap();
+        let control = folder.path().join("control");
+        let plain = command(folder.path());
+        let mut run = Command::new("fiu-run");
+        run.env_clear().env("PATH", "/usr/bin:/bin").arg("-x").arg("-f").arg(&control).arg(plain.get_program());
+        run.args(plain.get_args()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = run.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let base = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on ")?.to_owned())).unwrap();
+        let program = Program { process, address: base.strip_prefix("http://").unwrap().to_owned(), base };
+        let pipe = format!("{}-{}", control.display(), program.process.id());
+        let tell = |what: &str| {
+            fs::write(format!("{pipe}.in"), format!("{what}\n")).unwrap();
+            assert_eq!(fs::read_to_string(format!("{pipe}.out")).unwrap().trim(), "0", "{what}");
+        };
+        let door = program.door();
+        let mut sessions = Vec::new();
+        for n in 0..40 {
+            let mut caller = door.anonymous();
+            caller.want(200, Method::PATCH, "/v1/session", json!({ "a": n })).await.unwrap();
+            sessions.push(caller);
+        }
+        let (mut ended, mut refused) = (Vec::new(), Vec::new());
+        for (n, caller) in sessions.iter_mut().take(30).enumerate() {
+            match n {
+                10 => tell(&format!("enable name={point},failinfo=5")),
+                20 => {
+                    tell(&format!("disable name={point}"));
+                    let begun = Instant::now();
+                    while door.anonymous().call(Method::GET, "/readyz", Value::Null).await.unwrap().0 != 200 {
+                        assert!(begun.elapsed() < PATIENCE, "it does not recover from {point}");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+                _ => {}
+            }
+            let token = caller.tokens[0].clone();
+            match caller.call(Method::POST, "/v1/logout", Value::Null).await.unwrap() {
+                (204, _) => ended.push(token),
+                (503, _) if (10..20).contains(&n) => refused.push(token),
+                (status, body) => panic!("{point}, {n}: {status}: {body}"),
+            }
+        }
+        assert_eq!((ended.len(), refused.len()), (20, 10), "{point}");
+        let alive: Vec<String> = sessions.iter().skip(30).flat_map(|caller| caller.tokens.clone()).collect();
+        assert_eq!(fate(&door, &ended).await, Some(false), "{point}");
+        assert_eq!(fate(&door, &alive).await, Some(true), "{point}");
+        drop((door, sessions));
+        program.kill();
+        let program = Program::start(folder.path());
+        let door = program.door();
+        assert_eq!(fate(&door, &ended).await, Some(false), "{point}: acknowledged, and alive after a kill");
+        assert_eq!(fate(&door, &alive).await, Some(true), "{point}");
+        let lives = join_all(refused.iter().map(|token| door.accepts(token))).await;
+        println!(
+            "{point}: of {} that were refused, {} live",
+            refused.len(),
+            lives.iter().filter(|lives| **lives).count()
+        );
+        drop(door);
+        program.stop();
+    }
+}
