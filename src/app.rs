@@ -150,7 +150,6 @@ impl App {
             clock: parts.clock,
         }));
         app.load().await?;
-        app.doubt_the_past().await?;
         Ok(app)
     }
 
@@ -259,7 +258,7 @@ impl App {
     }
 
     /// Until dropped: keeps memory in step with a store that was opened again, keeps the counters of attempts in the
-    /// store, and drops what is over.
+    /// store, drops what is over, and begins a new epoch when the clock was set so far back that nothing new would count.
     pub async fn tend(self) {
         let mut rounds = 0u64;
         let mut tick = tokio::time::interval(TEND_EVERY);
