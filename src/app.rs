@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::audit;
-use crate::claims::{LIFE_MAX, Lifetime, UserId};
+use crate::claims::{LIFE_MAX, Lifetime, UserId, after};
 use crate::error::{Error, TokenFault};
 use crate::keys::{KeyFaults, Keyring};
 use crate::mail::Post;
@@ -189,6 +189,9 @@ impl App {
             for revocation in &state.revocations {
                 self.0.revocations.learn(revocation);
             }
+            if let Some(until) = state.forgotten {
+                self.0.revocations.has_forgotten(until);
+            }
             self.0.throttle.learn(&state.tallies, self.now());
             let mut feed = self.feed();
             // A change that was made meanwhile may not be in what was read.
@@ -286,7 +289,7 @@ impl App {
     }
 
     /// Until dropped: keeps memory in step with a store that was opened again, keeps the counters of attempts in the
-    /// store, and drops what is over.
+    /// store, drops what is over, and begins a new epoch when the clock was set so far back that nothing new would count.
     pub async fn tend(self) {
         let mut rounds = 0u64;
         let mut tick = tokio::time::interval(TEND_EVERY);
@@ -298,6 +301,11 @@ impl App {
                 && let Err(why) = self.load().await
             {
                 tracing::error!(%why, "memory could not be loaded from the store");
+            }
+            if store.is_ready()
+                && let Err(why) = self.doubt_the_past().await
+            {
+                tracing::error!(%why, "what the clock had made over could not be ended");
             }
             if store.is_ready()
                 && let Err(why) = self.forget_some().await
@@ -331,6 +339,18 @@ impl App {
         self.forget_some().await?;
         self.0.revocations.forget(self.now() - FORGET_AFTER);
         Ok(())
+    }
+
+    /// Ends everything when the clock has come back from so far ahead that not even a new session would count: what
+    /// had ended is forgotten, and cannot be told from what had not.
+    async fn doubt_the_past(&self) -> Result<(), Error> {
+        let now = self.now();
+        if !self.0.revocations.doubts(after(now, self.0.life.end.min(LIFE_MAX))) {
+            return Ok(());
+        }
+        tracing::error!("the clock was set far back: every session ends, as what had ended before is forgotten");
+        let event = audit::Event::new(now, audit::Action::EndEverything, &audit::Client::default());
+        self.end_everything(vec![Write::Record(Box::new(event))]).await
     }
 
     /// Reads the folder of keys again. When it is not sound, the keys in use stay.
@@ -482,11 +502,14 @@ impl App {
     /// The write that ends older generations of the user, or makes older rights stale, as the record says.
     #[must_use]
     pub fn mark(&self, user: &User) -> Write {
+        let (now, life) = (self.now(), self.0.longest_life);
+        // The clock is behind: the user has logged in at an instant that is to come, and what began then counts then.
+        let from = user.last_login.filter(|login| *login > now).map_or(now, |login| after(login, life));
         Write::Revoke(Revocation::User {
             id: user.id,
             generation: user.generation,
             rights_version: user.rights_version,
-            until: crate::claims::after(self.now(), self.0.longest_life),
+            until: after(from, life),
         })
     }
 }

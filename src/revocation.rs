@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
@@ -29,12 +29,26 @@ pub enum Standing {
 }
 
 /// The mirror. Shared by all requests; reading takes two short read locks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Revocations {
     sessions: Sharded<i64>,
     users: Sharded<Mark>,
     epoch: AtomicU64,
+    /// The latest end of anything of this epoch that was dropped.
+    forgotten: AtomicI64,
     feed: Feed,
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self {
+            sessions: Sharded::default(),
+            users: Sharded::default(),
+            epoch: AtomicU64::default(),
+            forgotten: AtomicI64::new(i64::MIN),
+            feed: Feed::default(),
+        }
+    }
 }
 
 /// The oldest of a user's tokens that count.
@@ -62,7 +76,13 @@ impl Revocations {
                     until: old.map_or(until, |old| old.until.max(until)),
                 })
             }
-            Revocation::Epoch(epoch) => self.epoch.fetch_max(epoch, Ordering::SeqCst) < epoch,
+            Revocation::Epoch(epoch) => {
+                let is_news = self.epoch.fetch_max(epoch, Ordering::SeqCst) < epoch;
+                if is_news {
+                    self.forgotten.store(i64::MIN, Ordering::SeqCst);
+                }
+                is_news
+            }
         };
         if is_news {
             self.feed.tell(*revocation);
@@ -74,7 +94,8 @@ impl Revocations {
     pub fn judge(&self, claims: &Claims) -> Standing {
         // A later epoch than ours was never given out: whoever had a key must not have made it up to outlive ours.
         let ended = claims.epoch != self.epoch() || self.sessions.get(claims.sid.bytes()).is_some();
-        if ended {
+        // The clock was set back: by the one before, the token was over, and so was what may have ended it.
+        if ended || claims.end <= self.forgotten.load(Ordering::SeqCst) {
             return Standing::Dead;
         }
         match claims.sub.and_then(|user| self.users.get(user.bytes())) {
@@ -129,11 +150,27 @@ impl Revocations {
         self.users.get(user.bytes()).map_or((0, 0), |mark| (mark.generation, mark.rights_version))
     }
 
-    /// Drops what covers no token any more at `now`.
+    /// Drops what covers no token any more at `now`. Should the clock be set back behind the end of what was dropped,
+    /// every token that it may have covered is dead.
     pub fn forget(&self, now: DateTime<Utc>) {
         let now = now.timestamp();
-        self.sessions.retain(|until| *until > now);
-        self.users.retain(|mark| mark.until > now);
+        let drop = |until| {
+            self.forgotten.fetch_max(until, Ordering::SeqCst);
+            false
+        };
+        self.sessions.retain(|until| *until > now || drop(*until));
+        self.users.retain(|mark| mark.until > now || drop(mark.until));
+    }
+
+    /// Takes in that something with this end was dropped, in the present epoch.
+    pub fn has_forgotten(&self, until: DateTime<Utc>) {
+        self.forgotten.fetch_max(until.timestamp(), Ordering::SeqCst);
+    }
+
+    /// Whether a token that ends at this instant counts as ended, whoever it is of.
+    #[must_use]
+    pub fn doubts(&self, end: DateTime<Utc>) -> bool {
+        end.timestamp() <= self.forgotten.load(Ordering::SeqCst)
     }
 
     /// How many sessions and users are held.

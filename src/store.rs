@@ -427,6 +427,9 @@ pub struct Page<T> {
 pub struct State {
     /// All that is revoked.
     pub revocations: Vec<Revocation>,
+    /// The latest end of a session's or user's revocation that was dropped since the present epoch began: what says
+    /// whether the clock was set back behind it.
+    pub forgotten: Option<DateTime<Utc>>,
     /// All groups.
     pub groups: Vec<Group>,
     /// Counters of attempts, some of which may be over.

@@ -18,6 +18,9 @@ use crate::request;
 /// Logs from now on: warnings of libraries, and what Signet itself has to say.
 pub(super) fn to_stderr(form: Log) {
     let log = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr);
+    // By default a line that cannot be written is told on standard error, by a panic when that cannot be written
+    // either: a log on a full disk would end requests, and the store's writer.
+    let log = log.log_internal_errors(false);
     // Colours are for a terminal; a file or a collector would keep their codes.
     let colours = std::io::stderr().is_terminal();
     let log = log.with_ansi(colours);

@@ -386,7 +386,8 @@ impl Store for Embedded {
     fn state(&self) -> Reply<'_, State> {
         self.read(|draft| {
             let groups = draft.all(&Key::groups())?;
-            Ok(State { revocations: draft.revocations()?, groups, tallies: draft.tallies()? })
+            let (revocations, forgotten) = (draft.revocations()?, draft.forgotten()?);
+            Ok(State { revocations, forgotten, groups, tallies: draft.tallies()? })
         })
     }
 

@@ -37,13 +37,18 @@ struct Program {
 
 /// The command that serves from the folder, on a free port.
 fn command(folder: &Path) -> Command {
+    command_at(folder, "127.0.0.1:0")
+}
+
+/// The command that serves from the folder at an address.
+fn command_at(folder: &Path, address: &str) -> Command {
     let password = folder.join("password");
     fs::write(&password, PASSWORD).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
     // They log in hundreds of times, from one address.
     command
         .env_clear()
-        .args(["serve", "--listen", "127.0.0.1:0", "--throttle", "off"])
+        .args(["serve", "--listen", address, "--throttle", "off"])
         .arg("--data")
         .arg(folder.join("data"));
     command.arg("--keys").arg(folder.join("keys")).arg("--admin-password-file").arg(password);
@@ -806,4 +811,304 @@ async fn many_commits_at_once_share_a_sync_and_are_all_durable() {
         "a commit alone takes {alone:.2?}; {AT_ONCE} at once come to {:.0} commits a second",
         f64::from(u32::try_from(ROUNDS * AT_ONCE).unwrap()) / together.as_secs_f64()
     );
+}
+
+/// A request that waits while the server starts is answered by all that has ended.
+#[tokio::test]
+async fn the_first_request_after_a_start_finds_what_was_ended() {
+    let folder = TempDir::new().unwrap();
+    let program = Program::start(folder.path());
+    let door = program.door();
+    let mut tokens = Vec::new();
+    for round in 0..200 {
+        let mut caller = door.anonymous();
+        caller.want(200, Method::PATCH, "/v1/session", json!({ "a": round })).await.unwrap();
+        caller.want(204, Method::POST, "/v1/logout", Value::Null).await.unwrap();
+        tokens.append(&mut caller.tokens);
+    }
+    drop(door);
+    program.stop();
+    for round in 0..5 {
+        // The address is taken before the store is opened: connections can be made from then on.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let mut start = command_at(folder.path(), &address);
+        start.stdout(Stdio::null()).stderr(Stdio::null());
+        let process = start.spawn().unwrap();
+        let asked = tokens.iter().skip(round * 8).take(8).map(|token| {
+            let (address, token) = (address.clone(), token.clone());
+            async move {
+                let begun = Instant::now();
+                let mut connection = loop {
+                    match TcpStream::connect(&address).await {
+                        Ok(connection) => break connection,
+                        Err(_) => assert!(begun.elapsed() < PATIENCE, "it does not listen"),
+                    }
+                    tokio::task::yield_now().await;
+                };
+                let head = format!(
+                    "GET /v1/session HTTP/1.1\r\nhost: x\r\ncookie: __Host-signet={token}\r\nconnection: close\r\n\r\n"
+                );
+                connection.write_all(head.as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                connection.read_to_string(&mut answer).await.unwrap();
+                answer
+            }
+        });
+        for answer in join_all(asked).await {
+            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        }
+        Program { process, base: format!("http://{address}"), address }.stop();
+    }
+}
+
+/// Connections that hold every descriptor hold up those who come after them, and nobody longer than they last.
+#[tokio::test]
+async fn a_server_without_descriptors_left_goes_on_when_there_are_some() {
+    let folder = TempDir::new().unwrap();
+    let program = Program::start(folder.path());
+    let pid = Pid::from_child(&program.process);
+    let limit = |most: u64| {
+        let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let limit = rustix::process::Rlimit { current: Some(most), maximum };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).unwrap()
+    };
+    let open = fs::read_dir(format!("/proc/{}/fd", program.process.id())).unwrap().count() as u64;
+    let door = program.door();
+    let mut caller = door.anonymous();
+    assert_eq!(caller.log_in("admin", PASSWORD).await, Some(200));
+    // One that was there before goes on all the while.
+    limit(open + 12);
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        held.push(TcpStream::connect(&program.address).await.unwrap());
+    }
+    for round in 0..20 {
+        caller.want(200, Method::PUT, "/v1/session/data/n", json!({ "value": round })).await.unwrap();
+    }
+    drop(held);
+    for _ in 0..5 {
+        let mut other = program.door().anonymous();
+        assert_eq!(other.log_in("admin", PASSWORD).await, Some(200), "a new connection");
+        other.want(204, Method::POST, "/v1/logout", Value::Null).await.unwrap();
+        assert!(!program.door().accepts(&other.tokens[0]).await);
+    }
+    drop((door, caller));
+    program.stop();
+}
+
+#[tokio::test]
+async fn a_process_that_was_stopped_and_goes_on_accepts_nothing_that_had_ended() {
+    let folder = TempDir::new().unwrap();
+    let program = Program::start(folder.path());
+    let door = program.door();
+    let (mut ended, mut alive) = (door.anonymous(), door.anonymous());
+    for caller in [&mut ended, &mut alive] {
+        caller.want(200, Method::PATCH, "/v1/session", json!({ "a": 1 })).await.unwrap();
+    }
+    ended.want(204, Method::POST, "/v1/logout", Value::Null).await.unwrap();
+    for _ in 0..3 {
+        program.signal(Signal::STOP);
+        // They wait in the process's queue.
+        let asked: Vec<_> = (0..10)
+            .map(|n| {
+                let (door, token) =
+                    (program.door(), if n % 2 == 0 { &ended.tokens[0] } else { &alive.tokens[0] }.clone());
+                tokio::spawn(async move { door.accepts(&token).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        program.signal(Signal::CONT);
+        for (n, asked) in asked.into_iter().enumerate() {
+            assert_eq!(asked.await.unwrap(), n % 2 == 1);
+        }
+    }
+    drop((door, ended, alive));
+    program.stop();
+}
+
+/// A copy of the folder from before a log-out does not know of it: a new epoch ends what the copy lets live.
+#[tokio::test]
+async fn a_copy_of_the_folder_that_is_put_back_needs_a_new_epoch_and_then_nothing_of_before_lives() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let program = Program::start(folder.path());
+    let door = program.door();
+    let mut caller = door.anonymous();
+    assert_eq!(caller.log_in("admin", PASSWORD).await, Some(200));
+    program.stop();
+    let copy = TempDir::new().unwrap();
+    let files = |from: &Path, to: &Path| {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    files(&data, copy.path());
+    let program = Program::start(folder.path());
+    let ended = caller.cookie.clone();
+    let mut caller = program.door().with_cookie(&ended);
+    caller.want(204, Method::POST, "/v1/logout", Value::Null).await.unwrap();
+    program.stop();
+    fs::remove_dir_all(&data).unwrap();
+    fs::create_dir_all(data.join("blobs")).unwrap();
+    files(copy.path(), &data);
+    let program = Program::start(folder.path());
+    let door = program.door();
+    assert!(door.accepts(&ended).await, "the copy knows of no log-out");
+    let mut admin = door.anonymous();
+    assert_eq!(admin.log_in("admin", PASSWORD).await, Some(200));
+    admin.want(204, Method::POST, "/v1/epoch", Value::Null).await.unwrap();
+    assert!(!door.accepts(&ended).await);
+    drop((door, caller, admin));
+    program.stop();
+    let program = Program::start(folder.path());
+    assert!(!program.door().accepts(&ended).await, "nor after a restart");
+    program.stop();
+}
+
+/// No room for another byte: what is refused was not done, what needs no write goes on, and there is room again later.
+#[tokio::test]
+async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers() {
+    let folder = TempDir::new().unwrap();
+    let password = folder.path().join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    let log = File::create(folder.path().join("log")).unwrap();
+    // A write beyond the limit is an error, not the end of the process.
+    let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
+    let mut shell = Command::new("/bin/sh");
+    shell.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    shell.args(["-c", script]).arg(env!("CARGO_BIN_EXE_signet"));
+    shell.args(["serve", "--listen", "127.0.0.1:0", "--throttle", "off", "--admin-password-file"]).arg(password);
+    shell.arg("--data").arg(folder.path().join("data")).arg("--keys").arg(folder.path().join("keys"));
+    let mut process = shell.spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let base = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on ")?.to_owned())).unwrap();
+    let program = Program { process, address: base.strip_prefix("http://").unwrap().to_owned(), base };
+    let pid = Pid::from_child(&program.process);
+    let limit = |most: Option<u64>| {
+        let limit = rustix::process::Rlimit { current: most, maximum: None };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap()
+    };
+    let door = program.door();
+    let mut sessions = Vec::new();
+    for n in 0..60 {
+        let mut caller = door.anonymous();
+        caller.want(200, Method::PATCH, "/v1/session", json!({ "a": n })).await.unwrap();
+        sessions.push(caller);
+    }
+    let (mut ended, mut alive) = (Vec::new(), Vec::new());
+    for (n, mut caller) in sessions.into_iter().enumerate() {
+        if n == 20 {
+            limit(Some(0));
+        }
+        match caller.call(Method::POST, "/v1/logout", Value::Null).await.unwrap() {
+            (204, _) => ended.append(&mut caller.tokens),
+            (503, problem) => {
+                assert_eq!(problem["code"], "unavailable", "{problem}");
+                alive.append(&mut caller.tokens);
+            }
+            (status, body) => panic!("{status}: {body}"),
+        }
+    }
+    assert!(ended.len() >= 20 && alive.len() >= 10, "{} ended, {} refused", ended.len(), alive.len());
+    // What asks no store goes on.
+    assert_eq!(fate(&door, &ended).await, Some(false), "acknowledged");
+    assert_eq!(fate(&door, &alive).await, Some(true), "refused, and so not done");
+    let (ready, _) = door.anonymous().call(Method::GET, "/readyz", Value::Null).await.unwrap();
+    assert_eq!(ready, 503);
+    let new = json!({ "username": "late", "password": PASSWORD });
+    assert_eq!(door.anonymous().call(Method::POST, "/v1/register", new.clone()).await.unwrap().0, 503);
+    limit(None);
+    let begun = Instant::now();
+    while door.anonymous().call(Method::GET, "/readyz", Value::Null).await.unwrap().0 != 200 {
+        assert!(begun.elapsed() < PATIENCE, "it does not recover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for token in &alive[..10] {
+        door.with_cookie(token).want(204, Method::POST, "/v1/logout", Value::Null).await.unwrap();
+    }
+    door.anonymous().want(201, Method::POST, "/v1/register", new).await.unwrap();
+    ended.extend(alive.drain(..10));
+    program.kill();
+    let program = Program::start(folder.path());
+    let door = program.door();
+    assert_eq!(fate(&door, &ended).await, Some(false));
+    assert_eq!(fate(&door, &alive).await, Some(true));
+    assert_eq!(door.anonymous().log_in("late", PASSWORD).await, Some(200));
+    program.stop();
+}
+
+/// The disk gives errors: nothing is acknowledged that may not be on it, and what was acknowledged stays.
+#[tokio::test]
+async fn what_the_disk_refuses_to_keep_is_not_acknowledged() {
+    if !Path::new("/usr/lib/fiu/fiu_posix_preload.so").exists() {
+        println!("skipped: without Debian's fiu-utils the disk gives no errors");
+        return;
+    }
+    // Each of them fails with EIO while it is told to.
+    for point in ["posix/io/sync/fdatasync", "posix/io/rw/pwrite"] {
+        let folder = TempDir::new().unwrap();
+        let control = folder.path().join("control");
+        let plain = command(folder.path());
+        let mut run = Command::new("fiu-run");
+        run.env_clear().env("PATH", "/usr/bin:/bin").arg("-x").arg("-f").arg(&control).arg(plain.get_program());
+        run.args(plain.get_args()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = run.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let base = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on ")?.to_owned())).unwrap();
+        let program = Program { process, address: base.strip_prefix("http://").unwrap().to_owned(), base };
+        let pipe = format!("{}-{}", control.display(), program.process.id());
+        let tell = |what: &str| {
+            fs::write(format!("{pipe}.in"), format!("{what}\n")).unwrap();
+            assert_eq!(fs::read_to_string(format!("{pipe}.out")).unwrap().trim(), "0", "{what}");
+        };
+        let door = program.door();
+        let mut sessions = Vec::new();
+        for n in 0..40 {
+            let mut caller = door.anonymous();
+            caller.want(200, Method::PATCH, "/v1/session", json!({ "a": n })).await.unwrap();
+            sessions.push(caller);
+        }
+        let (mut ended, mut refused) = (Vec::new(), Vec::new());
+        for (n, caller) in sessions.iter_mut().take(30).enumerate() {
+            match n {
+                10 => tell(&format!("enable name={point},failinfo=5")),
+                20 => {
+                    tell(&format!("disable name={point}"));
+                    let begun = Instant::now();
+                    while door.anonymous().call(Method::GET, "/readyz", Value::Null).await.unwrap().0 != 200 {
+                        assert!(begun.elapsed() < PATIENCE, "it does not recover from {point}");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+                _ => {}
+            }
+            let token = caller.tokens[0].clone();
+            match caller.call(Method::POST, "/v1/logout", Value::Null).await.unwrap() {
+                (204, _) => ended.push(token),
+                (503, _) if (10..20).contains(&n) => refused.push(token),
+                (status, body) => panic!("{point}, {n}: {status}: {body}"),
+            }
+        }
+        assert_eq!((ended.len(), refused.len()), (20, 10), "{point}");
+        let alive: Vec<String> = sessions.iter().skip(30).flat_map(|caller| caller.tokens.clone()).collect();
+        assert_eq!(fate(&door, &ended).await, Some(false), "{point}");
+        assert_eq!(fate(&door, &alive).await, Some(true), "{point}");
+        drop((door, sessions));
+        program.kill();
+        let program = Program::start(folder.path());
+        let door = program.door();
+        assert_eq!(fate(&door, &ended).await, Some(false), "{point}: acknowledged, and alive after a kill");
+        assert_eq!(fate(&door, &alive).await, Some(true), "{point}");
+        let lives = join_all(refused.iter().map(|token| door.accepts(token))).await;
+        println!(
+            "{point}: of {} that were refused, {} live",
+            refused.len(),
+            lives.iter().filter(|lives| **lives).count()
+        );
+        drop(door);
+        program.stop();
+    }
 }

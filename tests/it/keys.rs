@@ -269,6 +269,21 @@ fn a_key_is_a_plain_file_and_no_link() {
 }
 
 #[test]
+fn a_key_that_belongs_to_somebody_else_is_refused() {
+    let (_folder, keys) = sound_folder();
+    let path = keys.join("other.pem");
+    write(&path, sound("eddsa"), 0o600);
+    assert!(faults(&keys).is_empty());
+    if std::os::unix::fs::chown(&path, Some(65_534), None).is_err() {
+        println!("skipped: only root can give a file away");
+        return;
+    }
+    let found = faults(&keys);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("other.pem: owned by somebody else; give it to the user that runs signet"), "{found:?}");
+}
+
+#[test]
 fn one_key_has_one_name() {
     for algorithm in ["eddsa", "es256", "rs256", "hs256"] {
         let folder = folder_with_keys(&[("first", algorithm), ("signer", "eddsa")]);

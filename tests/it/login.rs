@@ -198,6 +198,78 @@ async fn a_hundred_registrations_of_one_name_make_one_account() {
     .await;
     assert_eq!(statuses.iter().filter(|s| **s == StatusCode::CREATED).count(), 1, "{statuses:?}");
     assert!(statuses.iter().all(|s| [201, 409].contains(&s.as_u16())), "{statuses:?}");
+    let found = server.admin().await.get("/v1/users?limit=200").await.json();
+    assert_eq!(found["items"].as_array().unwrap().len(), 2, "the superuser and one more");
+}
+
+#[tokio::test]
+async fn names_that_are_read_as_one_are_one_account() {
+    let server = Server::start().await;
+    let mut visitor = server.anonymous();
+    let mut register = async |name: &str| {
+        visitor.cookie = None;
+        visitor.post("/v1/register", json!({ "username": name, "password": PASSWORD })).await
+    };
+    // A first spelling, and others that come to the same.
+    let families: [&[&str]; 8] = [
+        &["admin", "Admin", "ADMIN", "\u{ff21}\u{ff44}min", "\u{1d41a}dmin", "\u{24d0}dmin"],
+        &["strasse", "stra\u{df}e", "STRASSE", "stra\u{1e9e}e"],
+        &["fish", "\u{fb01}sh", "FISH", "\u{fb01}\u{17f}h"],
+        &["ren\u{e9}e", "rene\u{301}e", "REN\u{c9}E", "RENE\u{301}E"],
+        &["kelvin", "\u{212a}elvin", "KELVIN"],
+        &["\u{3c3}\u{3c9}\u{3c2}", "\u{3a3}\u{3a9}\u{3a3}", "\u{3c3}\u{2126}\u{3c3}"],
+        &["user1", "user\u{b9}", "user\u{2460}", "user\u{ff11}"],
+        &["\u{20000}\u{20001}", "\u{20000}\u{20001}"],
+    ];
+    for (n, family) in families.iter().enumerate() {
+        let expected = if n == 0 { StatusCode::CONFLICT } else { StatusCode::CREATED };
+        register(family[0]).await.is(expected);
+        for other in &family[1..] {
+            register(other).await.is(StatusCode::CONFLICT).is_problem("taken");
+        }
+        if n > 0 {
+            // All of them lead to the account.
+            for name in *family {
+                let body = json!({ "username": name, "password": PASSWORD });
+                let answer = server.anonymous().post("/v1/login", body).await;
+                assert_eq!(answer.status == StatusCode::OK, *name == family[0] || same_but_for_width(name, family[0]));
+            }
+        }
+    }
+    for none in [
+        "",
+        " ",
+        "admin ",
+        " admin",
+        "adm in",
+        "ad\u{200d}min",
+        "ad\u{200b}min",
+        "\u{202e}nimda",
+        "admin\u{feff}",
+        "admin\0",
+        "ad\u{ad}min",
+        "admin\u{3002}",
+        "admin\n",
+        "admin\u{2028}",
+        "\u{115f}",
+        "admin/",
+        "ad\u{34f}min",
+        "admin\u{fe0f}",
+        "\u{1f600}",
+    ] {
+        let answer = register(none).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(answer.errors(), [("username".to_owned(), "username".to_owned())], "{none:?}");
+    }
+    // As in Django, letters of other scripts are letters, a dotless i is no i, and a dot at the end is part of a name.
+    for another in ["\u{430}dmin", "adm\u{131}n", "admin.", "@dmin"] {
+        register(another).await.is(StatusCode::CREATED);
+    }
+}
+
+/// Whether a log-in takes the one for the other: the form is the same, the case is not looked at.
+fn same_but_for_width(one: &str, other: &str) -> bool {
+    use unicode_normalization::UnicodeNormalization as _;
+    one.nfkc().eq(other.nfkc())
 }
 
 #[tokio::test]
@@ -205,11 +277,25 @@ async fn a_full_queue_of_hashes_is_said_at_once() {
     // Hashes slow enough that the queue of one worker fills up.
     let slow = signet::password::Cost { memory: 64 * 1024, passes: 3, lanes: 1 };
     let server = Server::start_with(Options { hash_workers: 1, hash_cost: slow, ..Options::default() }).await;
-    let answers = at_once(60, |_| {
+    let mut reader = server.anonymous();
+    reader.put("/v1/session", json!({ "a": 1 })).await.is(StatusCode::OK);
+    let flood = at_once(60, |_| {
         let mut client = server.anonymous();
         Box::pin(async move { client.post("/v1/login", json!({ "username": "x", "password": PASSWORD })).await })
-    })
-    .await;
+    });
+    // Whoever only reads waits for none of them.
+    let reads = async {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..50 {
+            let start = Instant::now();
+            reader.get("/v1/session").await.is(StatusCode::OK);
+            slowest = slowest.max(start.elapsed());
+        }
+        slowest
+    };
+    let start = Instant::now();
+    let (answers, slowest) = tokio::join!(flood, reads);
+    assert!(slowest * 4 < start.elapsed(), "a read took {slowest:?} of {:?}", start.elapsed());
     let busy = answers.iter().filter(|a| a.status == StatusCode::SERVICE_UNAVAILABLE).count();
     assert!(busy > 0, "no request was refused");
     assert!(answers.iter().all(|a| [401, 503].contains(&a.status.as_u16())));

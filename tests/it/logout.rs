@@ -226,3 +226,73 @@ async fn what_ended_is_forgotten_when_nothing_it_covers_can_be_valid() {
     let state = server.app.store().state().await.unwrap();
     assert!(state.revocations.is_empty(), "{:?}", state.revocations);
 }
+
+/// Every order of every choice of the ways to end a session: each of them is enough, and none takes another one back.
+#[tokio::test]
+async fn any_one_end_is_enough_in_whatever_order_they_come() {
+    const ENDS: [&str; 3] = ["session", "user", "epoch"];
+    let mut orders: Vec<Vec<&str>> = ENDS.iter().map(|end| vec![*end]).collect();
+    for length in 1..ENDS.len() {
+        for order in orders.clone().into_iter().filter(|order| order.len() == length) {
+            orders.extend(ENDS.iter().filter(|end| !order.contains(end)).map(|end| [&order[..], &[*end]].concat()));
+        }
+    }
+    assert_eq!(orders.len(), 15);
+    let server = Server::start().await;
+    let mut dead = Vec::new();
+    for (n, order) in orders.iter().enumerate() {
+        let name = format!("user{n}");
+        let (mut client, id) = server.user(&name, json!({})).await;
+        let mut tokens = vec![client.cookie.clone().unwrap()];
+        client.post("/v1/session/renew", Value::Null).await.is(StatusCode::OK);
+        tokens.push(client.cookie.clone().unwrap());
+        for end in order {
+            let mut admin = server.admin().await;
+            let ended = match *end {
+                "session" => server.with_cookie(&tokens[1]).post("/v1/logout", Value::Null).await,
+                "user" => admin.delete(&format!("/v1/users/{id}/sessions")).await,
+                _ => admin.post("/v1/epoch", Value::Null).await,
+            };
+            ended.is(StatusCode::NO_CONTENT);
+            for token in &tokens {
+                assert!(!server.with_cookie(token).is_somebody().await, "after {end} of {order:?}");
+            }
+            // A new session lives, and what ends later ends it too.
+            let mut next = server.log_in(&name).await;
+            assert!(next.is_somebody().await, "after {end} of {order:?}");
+        }
+        dead.append(&mut tokens);
+    }
+    let folder = server.stop().await;
+    let server = Server::start_with(crate::harness::Options { folder: Some(folder), ..Default::default() }).await;
+    for token in &dead {
+        assert!(!server.with_cookie(token).is_somebody().await, "after a restart");
+    }
+}
+
+#[tokio::test]
+async fn what_ended_stays_ended_through_every_sweep_until_its_tokens_are_over() {
+    let server = Server::start().await;
+    let (mut client, id) = server.user("yara", json!({})).await;
+    let (mut other, other_id) = server.user("zeno", json!({})).await;
+    for client in [&mut client, &mut other] {
+        // As long as a session can last: until its absolute end.
+        let longest = json!({ "kind": "inactivity", "seconds": u32::MAX });
+        client.put("/v1/session/expiry", longest).await.is(StatusCode::OK);
+    }
+    let tokens = [client.cookie.clone().unwrap(), other.cookie.clone().unwrap()];
+    client.post("/v1/logout", Value::Null).await.is(StatusCode::NO_CONTENT);
+    server.admin().await.delete(&format!("/v1/users/{other_id}/sessions")).await.is(StatusCode::NO_CONTENT);
+    let end = 14 * 24 * 3600;
+    let mut passed = 0;
+    // Up to the end and beyond it, and back again: before and after what ended it was dropped.
+    for at in [1, 3600, end / 2, end - 3600, end - 5, end, end + 3590, end - 5, end + 3700, end - 100, end + 2 * 3600] {
+        server.pass(at - passed);
+        passed = at;
+        server.app.forget().await.unwrap();
+        for token in &tokens {
+            server.with_cookie(token).get("/v1/session").await.is(StatusCode::UNAUTHORIZED);
+        }
+    }
+    assert!(server.admin().await.get(&format!("/v1/users/{id}")).await.status.is_success());
+}

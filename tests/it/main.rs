@@ -7,6 +7,7 @@
 mod anchor;
 mod api_tokens;
 mod audit;
+mod catalogue;
 mod cli;
 mod cookie;
 mod cookies;
@@ -34,6 +35,7 @@ mod readme;
 mod renewal;
 mod revocation;
 mod rights;
+mod routes;
 mod seal;
 mod session;
 mod store;

@@ -133,6 +133,7 @@ async fn a_body_that_never_arrives_is_given_up() {
     let mut answer = String::new();
     tokio::time::timeout(Duration::from_secs(15), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("request_timeout"), "{answer}");
+    assert!(answer.contains("x-content-type-options: nosniff\r\n"), "{answer}");
 }
 
 /// A password change hashes for a while: whoever is disabled in that time is not followed into a new generation.

@@ -992,3 +992,40 @@ async fn a_header_has_a_limit_and_a_proxy_hears_a_plain_no() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_range_is_no_part_of_an_answer_and_an_expectation_opens_nothing() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let cookie = format!("Cookie: __Host-signet={}", admin.cookie.as_deref().unwrap());
+    for path in ["/v1/me", "/v1/session", "/openapi.json", "/docs", "/.well-known/jwks.json"] {
+        let whole = wire::call(&server.base, &format!("GET {path}"), &[cookie.as_bytes()]).await;
+        for range in ["bytes=0-3", "bytes=-1", "bytes=0-0,2-2", "bytes=9999999-", "bytes=5-2", "items=0-1", "bytes=0-"]
+        {
+            let range = format!("Range: {range}");
+            for more in ["If-Range: \"x\"", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", "If-None-Match: *"] {
+                let fields: [&[u8]; 3] = [cookie.as_bytes(), range.as_bytes(), more.as_bytes()];
+                let part = wire::call(&server.base, &format!("GET {path}"), &fields).await;
+                assert_eq!((part.status, &part.body), (200, &whole.body), "{path}, {range}, {more}");
+                assert!(part.all("content-range").is_empty() && part.all("accept-ranges").is_empty(), "{path}");
+            }
+        }
+    }
+    // Refused before a byte of the body: nobody is asked to go on.
+    let expect = |path: &str, more: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Expect: 100-continue\r\n{more}\r\n\r\n"
+        )
+    };
+    for (path, more, status) in [
+        ("/v1/login", "Content-Length: 65537", 413),
+        ("/v1/login", "Content-Length: 10\r\nOrigin: https://evil.example", 403),
+        ("/v1/login", "Content-Length: 10\r\nContent-Encoding: gzip", 415),
+        ("/v1/users", "Content-Length: 10", 401),
+        ("/v1/nothing", "Content-Length: 10", 404),
+    ] {
+        let reply = wire::exchange(&server.base, expect(path, more)).await;
+        assert_eq!(reply.status, status, "{path}, {more}: no 100 comes first");
+    }
+}

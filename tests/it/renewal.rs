@@ -188,3 +188,67 @@ async fn a_raised_configuration_revives_nothing_that_was_ended() {
     server.app.forget().await.unwrap();
     assert!(!server.with_cookie(&token).is_somebody().await);
 }
+
+/// What is over by a clock that runs ahead is forgotten; when the clock is set right, it is not over.
+#[tokio::test]
+async fn a_clock_that_runs_ahead_and_is_set_right_revives_nothing_and_keeps_nobody_out() {
+    const YEARS: i64 = 3 * 365 * 24 * 3600;
+    for restarted in [false, true] {
+        let mut server = Server::start().await;
+        let (mut gone, _) = server.user("gone", json!({})).await;
+        let (mut disabled, id) = server.user("disabled", json!({})).await;
+        let tokens = [gone.cookie.clone().unwrap(), disabled.cookie.clone().unwrap()];
+        let machine = disabled.post("/v1/tokens", json!({ "name": "n", "permissions": [] })).await.text("token");
+        let machine = format!("Bearer {machine}");
+        gone.post("/v1/logout", Value::Null).await.is(StatusCode::NO_CONTENT);
+        let path = format!("/v1/users/{id}");
+        server.admin().await.patch(&path, json!({ "is_active": false })).await.is(StatusCode::OK);
+        server.pass(YEARS);
+        server.app.forget().await.unwrap();
+        assert_eq!(server.app.revocations().count(), (0, 0), "all of it is over");
+        if restarted {
+            // A server that starts has the right time again.
+            let folder = Some(server.stop().await);
+            server = Server::start_with(Options { folder, ..Options::default() }).await;
+        } else {
+            server.pass(-YEARS);
+        }
+        for token in &tokens {
+            server.with_cookie(token).get("/v1/session").await.is(StatusCode::UNAUTHORIZED);
+        }
+        let asked = [("authorization", machine.as_str())];
+        let answer = server.anonymous().call(reqwest::Method::GET, "/v1/me/permissions", None, &asked).await;
+        answer.is(StatusCode::UNAUTHORIZED);
+        // Whoever logs in anew is in, soon after at the latest.
+        let begun = std::time::Instant::now();
+        while !server.admin().await.is_somebody().await {
+            assert!(begun.elapsed().as_secs() < 20, "nobody gets in");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let mut admin = server.admin().await;
+        assert!(admin.is_somebody().await && admin.is_somebody().await);
+        for token in &tokens {
+            server.with_cookie(token).get("/v1/session").await.is(StatusCode::UNAUTHORIZED);
+        }
+        admin.patch(&path, json!({ "is_active": true })).await.is(StatusCode::OK);
+        assert!(!server.with_cookie(&tokens[1]).is_somebody().await);
+    }
+}
+
+#[tokio::test]
+async fn what_ends_while_the_clock_is_behind_has_ended_when_it_is_set_right() {
+    const YEARS: i64 = 3 * 365 * 24 * 3600;
+    let server = Server::start().await;
+    let (gone, _) = server.user("gone", json!({})).await;
+    let (disabled, id) = server.user("disabled", json!({})).await;
+    let tokens = [gone.cookie.clone().unwrap(), disabled.cookie.clone().unwrap()];
+    server.pass(-YEARS);
+    server.admin().await.patch(&format!("/v1/users/{id}"), json!({ "is_active": false })).await.is(StatusCode::OK);
+    server.with_cookie(&tokens[0]).post("/v1/logout", Value::Null).await.is(StatusCode::NO_CONTENT);
+    server.pass(YEARS);
+    assert!(!server.with_cookie(&tokens[1]).is_somebody().await);
+    server.app.forget().await.unwrap();
+    assert!(!server.with_cookie(&tokens[1]).is_somebody().await, "its end was forgotten");
+    // Nobody is known by a token of the future: the log-out ended nothing, and took the cookie away.
+    assert!(server.with_cookie(&tokens[0]).is_somebody().await);
+}

@@ -427,3 +427,123 @@ async fn of_two_superusers_who_demote_each_other_one_remains() {
     }
     assert_eq!(refused, ROUNDS, "of every pair one is refused");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_a_change_of_password_only_what_came_by_the_new_one_lives() {
+    const ROUNDS: usize = 25;
+    let server = Server::start_with(Options { hash_workers: 8, ..Options::default() }).await;
+    let routes = Routes::of(&server);
+    let admin = routes.log_in("admin").await;
+    let seen = at_once(LANES, |lane| {
+        let (routes, mut admin) = (routes.clone(), admin.clone());
+        Box::pin(async move {
+            let name = format!("user{lane}");
+            let new = json!({ "username": name, "password": PASSWORD });
+            admin.post("/v1/users", new).await.is(StatusCode::CREATED);
+            let mut all = Vec::new();
+            for round in 0..ROUNDS {
+                let passwords = [PASSWORD, "another good sentence"];
+                let (old, new) = (passwords[round % 2], passwords[1 - round % 2]);
+                let log_in = |password| json!({ "username": name, "password": password });
+                let mut caller = routes.anonymous();
+                caller.post("/v1/login", log_in(old)).await.is(StatusCode::OK);
+                let nobody = || Caller { cookie: String::new(), ..caller.clone() };
+                let changer = Caller { seen: Arc::default(), ..caller.clone() };
+                let late = Caller { cookie: String::new(), seen: Arc::default(), ..caller.clone() };
+                let change = json!({ "old_password": old, "new_password": new });
+                let answers = race(vec![
+                    (nobody(), Method::POST, "/v1/login", log_in(old)),
+                    (changer.clone(), Method::POST, "/v1/password", change),
+                    (caller.clone(), Method::POST, "/v1/session/renew", Value::Null),
+                    (late.clone(), Method::POST, "/v1/login", log_in(new)),
+                    (nobody(), Method::POST, "/v1/login", log_in(old)),
+                    (caller.clone(), Method::PATCH, "/v1/session", json!({ "a": round })),
+                ])
+                .await;
+                for (at, answer) in answers.into_iter().enumerate() {
+                    answer.one_of(if at == 1 { &[200] } else { &[200, 401] });
+                }
+                // All of it in the same second: it is no time that tells them apart.
+                let tokens = caller.seen();
+                routes.accept_none_of(&tokens, "by the old password").await;
+                for token in changer.seen().iter().chain(&late.seen()) {
+                    assert!(routes.accept(token).await, "what came by the new password lives");
+                }
+                routes.anonymous().post("/v1/login", log_in(old)).await.is(StatusCode::UNAUTHORIZED);
+                all.extend(tokens);
+            }
+            all
+        })
+    })
+    .await;
+    routes.accept_none_of(&seen.concat(), "replayed at the end").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_log_in_among_new_epochs_is_of_the_newest_or_dead() {
+    const ROUNDS: usize = 60;
+    let server = Server::start_with(Options { hash_workers: 8, ..Options::default() }).await;
+    let routes = Routes::of(&server);
+    let log_in = json!({ "username": "admin", "password": PASSWORD });
+    let mut all = Vec::new();
+    for round in 0..ROUNDS {
+        let caller = routes.log_in("admin").await;
+        let entering = || Caller { cookie: String::new(), seen: Arc::default(), ..caller.clone() };
+        let entered: Vec<Caller> = std::iter::repeat_with(entering).take(4).collect();
+        let mut runners = vec![
+            (caller.clone(), Method::POST, "/v1/epoch", Value::Null),
+            (caller.clone(), Method::POST, "/v1/session/renew", Value::Null),
+            (caller.clone(), Method::PATCH, "/v1/session", json!({ "a": round })),
+        ];
+        runners.extend(entered.iter().map(|entering| (entering.clone(), Method::POST, "/v1/login", log_in.clone())));
+        for (at, answer) in race(runners).await.into_iter().enumerate() {
+            answer.one_of(if at == 0 { &[204] } else { &[200, 401] });
+        }
+        let epoch = server.app.revocations().epoch();
+        assert_eq!(epoch, round as u64 + 1);
+        routes.accept_none_of(&caller.seen(), "of the epoch before").await;
+        for token in entered.iter().flat_map(Caller::seen) {
+            let is_new = crate::tokens::claims_of(&token)["epoch"] == epoch;
+            assert_eq!(routes.accept(&token).await, is_new, "round {round}");
+            all.push(token);
+        }
+        all.extend(caller.seen());
+    }
+    let mut last = routes.log_in("admin").await;
+    last.post("/v1/epoch", Value::Null).await.is(StatusCode::NO_CONTENT);
+    routes.accept_none_of(&all, "replayed at the end").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_changes_made_from_the_same_state_one_is_made() {
+    const ROUNDS: usize = 40;
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    let (_, id) = server.user("bob", json!({})).await;
+    let group = server.group("group", &[]).await;
+    server.permissions(&["polls.vote"]).await;
+    for round in 0..ROUNDS {
+        for (path, member) in [
+            (format!("/v1/users/{id}"), "first_name"),
+            (format!("/v1/groups/{group}"), "name"),
+            ("/v1/permissions/polls.vote".to_owned(), "description"),
+        ] {
+            let tag = admin.get(&path).await.header("etag").unwrap().to_owned();
+            let start = Arc::new(Barrier::new(4));
+            let statuses = at_once(4, |n| {
+                let (mut admin, start) = (admin.clone(), Arc::clone(&start));
+                let (path, tag) = (path.clone(), tag.clone());
+                Box::pin(async move {
+                    let body = Some(json!({ member: format!("{round} {n}") }));
+                    start.wait().await;
+                    admin.call(reqwest::Method::PATCH, &path, body, &[("if-match", &tag)]).await.status.as_u16()
+                })
+            })
+            .await;
+            assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{path}: {statuses:?}");
+            assert!(statuses.iter().all(|status| [200, 409, 412].contains(status)), "{path}: {statuses:?}");
+            let won = statuses.iter().position(|status| *status == 200).unwrap();
+            assert_eq!(admin.get(&path).await.json()[member], format!("{round} {won}"));
+        }
+    }
+}

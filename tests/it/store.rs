@@ -432,12 +432,36 @@ async fn conforms(store: &SharedStore) {
     assert!(store.is_ready());
 }
 
+/// An empty store, and what it has dropped when the clock goes back.
+async fn knows_the_latest_end_that_it_forgot(store: &SharedStore) {
+    let forgotten = async || store.state().await.unwrap().forgotten;
+    let commit = async |writes: Vec<Write>| store.commit(writes).await.unwrap();
+    let session = |n| Write::Revoke(Revocation::Session { id: SessionId::random(), until: day(n) });
+    let tally = Tally { key: [7; 16], until: day(9) };
+    commit(vec![session(1), session(3), session(8), Write::Count(vec![tally])]).await;
+    assert_eq!(forgotten().await, None);
+    commit(vec![Write::Forget(day(3))]).await;
+    assert_eq!(forgotten().await, Some(day(3)));
+    commit(vec![session(2)]).await;
+    commit(vec![Write::Forget(day(4))]).await;
+    assert_eq!(forgotten().await, Some(day(3)), "the latest one");
+    // A counter is no end of anything.
+    commit(vec![Write::Forget(day(10))]).await;
+    assert_eq!(forgotten().await, Some(day(8)));
+    // What is older than an epoch needs no end of its own.
+    commit(vec![Write::Revoke(Revocation::Epoch(1))]).await;
+    assert_eq!(forgotten().await, None);
+}
+
 #[tokio::test]
 async fn the_embedded_store_conforms() {
     let folder = TempDir::new().unwrap();
     let store: SharedStore = Arc::new(Embedded::open(folder.path()).unwrap());
     conforms(&store).await;
     keeps_the_log(&store).await;
+    let folder = TempDir::new().unwrap();
+    let store: SharedStore = Arc::new(Embedded::open(folder.path()).unwrap());
+    knows_the_latest_end_that_it_forgot(&store).await;
 }
 
 #[tokio::test]
@@ -629,4 +653,107 @@ async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short
     db.flush().unwrap();
     drop(db);
     assert!(Embedded::open(&data).err().unwrap().to_string().contains("another version"));
+}
+
+/// A number below `end`.
+fn random(end: usize) -> usize {
+    usize::try_from(getrandom::u64().unwrap() % end as u64).unwrap()
+}
+
+/// A way to damage a file, any.
+fn damaged(mut bytes: Vec<u8>) -> (&'static str, Vec<u8>) {
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(bytes.len(), |last| last + 1);
+    let (at, size) = (random(used), bytes.len());
+    let end = (at + 1 + random(4096)).min(size);
+    let what = match random(6) {
+        0 => {
+            bytes[at] ^= 1 << random(8);
+            "a bit turned over"
+        }
+        1 => {
+            bytes.truncate(at);
+            "cut"
+        }
+        2 => {
+            bytes[at..end].fill(0);
+            "a part of zeros"
+        }
+        3 => {
+            bytes[at..end].iter_mut().for_each(|byte| *byte = random(256).to_le_bytes()[0]);
+            "a part of noise"
+        }
+        4 => {
+            let from = random(size - (end - at));
+            bytes.copy_within(from..from + (end - at), at);
+            "a part copied over another"
+        }
+        _ => {
+            drop(bytes.splice(at..end, []));
+            "a part left out"
+        }
+    };
+    (what, bytes)
+}
+
+/// Whatever is damaged, the store is refused, or reads fail, or nothing is lacking. `SIGNET_DAMAGES` sets how often.
+#[tokio::test]
+async fn a_store_that_is_damaged_anywhere_never_knows_less_than_was_acknowledged() {
+    #[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
+    let damages = std::env::var("SIGNET_DAMAGES").map_or(60, |damages| damages.parse().unwrap());
+    let whole = TempDir::new().unwrap();
+    let store = Embedded::open(whole.path()).unwrap();
+    let users: Vec<User> = (0..40).map(|n| user(&format!("user{n}"))).collect();
+    for user in &users {
+        let ended = Revocation::Session { id: SessionId::random(), until: day(500) };
+        store.commit(vec![create(user), Write::Revoke(ended)]).await.unwrap();
+    }
+    let expected = store.state().await.unwrap().revocations;
+    assert_eq!(expected.len(), users.len());
+    drop(store);
+    // Opened once more, so that there is a snapshot.
+    drop(Embedded::open(whole.path()).unwrap());
+    let (mut refused, mut unharmed) = (0, 0);
+    for _ in 0..damages {
+        let folder = TempDir::new().unwrap();
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(whole.path()).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+                names.push(entry.file_name().into_string().unwrap());
+            } else {
+                std::fs::create_dir(folder.path().join(entry.file_name())).unwrap();
+            }
+        }
+        names.retain(|name| name != "signet-store");
+        // Most of the time the one that holds the records.
+        let name = if random(4) == 0 { names[random(names.len())].clone() } else { "db".to_owned() };
+        let file = folder.path().join(&name);
+        let bytes = std::fs::read(&file).unwrap();
+        if bytes.is_empty() {
+            continue;
+        }
+        let (what, bytes) = damaged(bytes);
+        std::fs::write(&file, bytes).unwrap();
+        let path = folder.path().to_owned();
+        let opened = tokio::task::spawn_blocking(move || Embedded::open(&path)).await;
+        let Ok(opened) = opened else { panic!("{name}: {what}: a panic in place of a reason") };
+        let Ok(store) = opened else {
+            refused += 1;
+            continue;
+        };
+        let Ok(state) = store.state().await else {
+            refused += 1;
+            continue;
+        };
+        assert_eq!(state.revocations, expected, "{name}: {what}: an end is forgotten");
+        for user in &users {
+            if let Ok(found) = store.user(user.id).await {
+                assert_eq!(found.as_ref(), Some(user), "{name}: {what}: a user is gone");
+            }
+        }
+        unharmed += 1;
+    }
+    println!("{damages} damages: {refused} refused, {unharmed} without harm");
+    assert!(refused > 0, "none of the damages was noticed");
 }

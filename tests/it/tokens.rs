@@ -33,8 +33,10 @@ impl Forger {
         let key = match algorithm {
             Algorithm::EdDSA => EncodingKey::from_ed_pem(&read("pem")).unwrap(),
             Algorithm::ES256 => EncodingKey::from_ec_pem(&read("pem")).unwrap(),
-            Algorithm::RS256 => EncodingKey::from_rsa_pem(&read("pem")).unwrap(),
-            _ => EncodingKey::from_secret(&URL_SAFE_NO_PAD.decode(read("secret")).unwrap()),
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+                EncodingKey::from_secret(&URL_SAFE_NO_PAD.decode(read("secret")).unwrap())
+            }
+            _ => EncodingKey::from_rsa_pem(&read("pem")).unwrap(),
         };
         Self { kid: kid.to_owned(), algorithm, key }
     }
@@ -263,11 +265,18 @@ async fn a_public_key_is_no_secret_to_sign_with() {
 
 #[tokio::test]
 async fn an_algorithm_is_the_keys_own_and_spelled_exactly() {
-    let folder = folder_with_keys(&[("a", "eddsa"), ("b", "es256"), ("c", "hs256")]);
+    let folder = folder_with_keys(&[("a", "eddsa"), ("b", "es256"), ("c", "hs256"), ("d", "rs256"), ("e", "eddsa")]);
     let server = Server::start_with(Options { folder: Some(folder), ..Options::default() }).await;
     let gate = Gate::at(&server).await;
     let claims = Value::Object(gate.claims()).to_string();
-    let known = [("a", Algorithm::EdDSA), ("b", Algorithm::ES256), ("c", Algorithm::HS256)];
+    let known = [
+        ("a", Algorithm::EdDSA),
+        ("b", Algorithm::ES256),
+        ("c", Algorithm::HS256),
+        ("d", Algorithm::RS256),
+        // Of the kind of the first one: only the name tells them apart.
+        ("e", Algorithm::EdDSA),
+    ];
     let names = [
         "EdDSA",
         "ES256",
@@ -315,6 +324,22 @@ async fn an_algorithm_is_the_keys_own_and_spelled_exactly() {
         }
         let lonely = format!(r#"{{"alg":"{algorithm:?}","typ":"session+jwt"}}"#);
         table.push((format!("no kid, signed by {kid}"), forger.token_under(lonely, &claims)));
+    }
+    // Rightly signed by the key itself, by other algorithms that it can do.
+    for (kid, algorithm) in [
+        ("d", Algorithm::RS384),
+        ("d", Algorithm::RS512),
+        ("d", Algorithm::PS256),
+        ("d", Algorithm::PS384),
+        ("d", Algorithm::PS512),
+        ("c", Algorithm::HS384),
+        ("c", Algorithm::HS512),
+    ] {
+        let forger = Forger::new(server.folder(), kid, algorithm);
+        table.push((format!("{algorithm:?} by {kid}"), forger.token(&claims)));
+        let usual = if kid == "d" { "RS256" } else { "HS256" };
+        let header = forger.header().replace(&format!("{algorithm:?}"), usual);
+        table.push((format!("{algorithm:?} by {kid}, said to be {usual}"), forger.token_under(header, &claims)));
     }
     gate.refuses(table).await;
 }
@@ -593,6 +618,15 @@ async fn a_signature_that_is_not_exactly_right_is_refused() {
                 URL_SAFE_NO_PAD.decode(other.rsplit_once('.').unwrap().1).unwrap()
             }),
         ];
+        if algorithm == Algorithm::EdDSA {
+            for point in SMALL_ORDER_ED25519 {
+                let point: Vec<u8> =
+                    (0..64).step_by(2).map(|at| u8::from_str_radix(&point[at..at + 2], 16).unwrap()).collect();
+                for s in [&vec![0; half][..], s, &plus_order_ed25519(&[0; 32])] {
+                    signatures.push((format!("R is {point:02x?}"), [&point[..], s].concat()));
+                }
+            }
+        }
         for bit in (0..size * 8).step_by(7) {
             let mut flipped = signature.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -602,6 +636,24 @@ async fn a_signature_that_is_not_exactly_right_is_refused() {
         gate.refuses(named(name, signatures.into_iter().map(token))).await;
     }
 }
+
+/// The points of Ed25519 of a small order, and their other spellings (RFC 8032, section 5.1.3, refuses the latter).
+const SMALL_ORDER_ED25519: [&str; 14] = [
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000080",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+];
 
 /// The order of the group of P-256, from the most significant byte on (FIPS 186-4, D.1.2.3).
 const ORDER_P256: &[u8] = &[

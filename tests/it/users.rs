@@ -415,3 +415,145 @@ async fn a_group_is_not_deleted_under_somebody_whom_one_may_not_touch() {
     admin.patch(&own, json!({ "groups": [] })).await.is(StatusCode::OK);
     staff.delete(&path).await.is(StatusCode::NO_CONTENT);
 }
+
+/// The members of a user's record, as it is shown and as it is kept, and what others call them.
+const OF_THE_RECORD: [&str; 27] = [
+    "id",
+    "username",
+    "password",
+    "password_hash",
+    "first_name",
+    "last_name",
+    "email",
+    "email_verified",
+    "is_active",
+    "is_staff",
+    "is_superuser",
+    "has_usable_password",
+    "groups",
+    "group_ids",
+    "user_permissions",
+    "permissions",
+    "roles",
+    "generation",
+    "gen",
+    "rights_version",
+    "rev",
+    "version",
+    "last_login",
+    "date_joined",
+    "IS_STAFF",
+    "isStaff",
+    "is_staff ",
+];
+
+/// Each member of the record at each operation that has a body: taken where the document offers it, and nowhere else.
+#[tokio::test]
+async fn no_member_of_the_record_is_taken_where_it_is_not_offered() {
+    let server = Server::start().await;
+    let document = signet::api::document::document();
+    let (mut bob, id) = server.user("bob", json!({ "email": "bob@example.com" })).await;
+    let mut admin = server.admin().await;
+    let path = format!("/v1/users/{id}");
+    let mut record = async || {
+        let mut user = admin.get(&path).await.is(StatusCode::OK).json();
+        user["last_login"] = Value::Null;
+        user
+    };
+    let before = record().await;
+    let somebody = server.admin().await;
+    let mut offered = Vec::new();
+    for (template, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let Some(content) = operation.pointer("/requestBody/content/application~1json") else { continue };
+            let Some(schema) = content["schema"]["$ref"].as_str() else { continue };
+            let schema = document.pointer(schema.trim_start_matches('#')).unwrap();
+            let name = operation["operationId"].as_str().unwrap();
+            for member in OF_THE_RECORD {
+                if schema["properties"].get(member).is_some() {
+                    offered.push(format!("{name} {member}"));
+                    continue;
+                }
+                let mut body = content["example"].clone();
+                for value in [json!(true), json!(["x"])] {
+                    body[member] = value;
+                    let real = template.replace("{id}", &id).replace("{name}", "a.b").replace("{key}", "k");
+                    let verb: Method = method.to_uppercase().parse().unwrap();
+                    // By somebody who may do all of it.
+                    let mut client = if real == "/v1/me" { bob.clone() } else { server.anonymous() };
+                    if operation["security"] == json!([{ "sessionCookie": [] }]) && real != "/v1/me" {
+                        client = somebody.clone();
+                    }
+                    let answer = client.call(verb, &real, Some(body.clone()), &[]).await;
+                    let answer = answer.is(StatusCode::UNPROCESSABLE_ENTITY).is_problem("invalid");
+                    let errors = answer.errors();
+                    assert!(
+                        errors.contains(&(String::new(), "unknown_member".to_owned())),
+                        "{name} {member}: {errors:?}"
+                    );
+                }
+            }
+        }
+    }
+    assert_eq!(record().await, before);
+    // What is offered, to whom: nobody can give themselves a right.
+    let to = |name: &str| {
+        let of_it = offered.iter().filter_map(|text| text.strip_prefix(name)?.strip_prefix(' '));
+        of_it.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(to("register_account"), "username password email");
+    assert_eq!(to("login_account"), "username password");
+    assert_eq!(to("update_me"), "first_name last_name email");
+    assert_eq!(to("create_token"), "permissions");
+    let rights = "is_active is_staff is_superuser groups user_permissions";
+    assert_eq!(to("create_user"), format!("username password first_name last_name email {rights}"));
+    assert_eq!(to("update_user"), format!("username first_name last_name email {rights}"), "no password");
+    // Deeper down either.
+    for body in [json!({ "first_name": { "is_superuser": true } }), json!({ "user": { "is_superuser": true } })] {
+        bob.patch("/v1/me", body).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    assert_eq!(record().await, before);
+}
+
+#[tokio::test]
+async fn nothing_hidden_sorts_filters_or_is_found() {
+    let server = Server::start().await;
+    for name in ["alice", "bob", "carol"] {
+        server.user(name, json!({ "email": format!("{name}@example.com") })).await;
+    }
+    let mut admin = server.admin().await;
+    let plain = admin.get("/v1/users").await.is(StatusCode::OK).body;
+    let orders = ["username", "date_joined", "last_login"];
+    for member in OF_THE_RECORD {
+        let member = member.trim();
+        for sign in ["", "-"] {
+            let answer = admin.get(&format!("/v1/users?order={sign}{member}")).await;
+            if orders.contains(&member) {
+                answer.is(StatusCode::OK);
+            } else {
+                answer.is(StatusCode::BAD_REQUEST).is_problem("invalid_parameter");
+            }
+        }
+        if ["is_active", "is_staff", "is_superuser"].contains(&member) {
+            continue;
+        }
+        // A parameter that there is not changes nothing, whatever it is named after.
+        for query in ["$=x", "$__startswith=%24argon2", "filter[$]=%24", "sort=$", "fields=$", "include=$", "$[]=a"] {
+            let path = format!("/v1/users?{}", query.replace('$', member));
+            assert!(admin.get(&path).await.is(StatusCode::OK).body == plain, "{path}");
+        }
+    }
+    // A search looks at what is shown.
+    let hash = server.app.store().user_named("alice").await.unwrap().unwrap().password;
+    for text in ["argon2", "%24argon2id", "v=19", &hash[hash.len() - 20..], "true", "AAAA"] {
+        let text = text.replace('+', "%2B").replace('/', "%2F");
+        let page = admin.get(&format!("/v1/users?search={text}")).await.is(StatusCode::OK).json();
+        assert_eq!(page["items"], json!([]), "{text}");
+    }
+    for list in ["/v1/groups", "/v1/permissions", "/v1/sessions", "/v1/tokens", "/v1/audit"] {
+        let items = admin.get(list).await.is(StatusCode::OK).json()["items"].as_array().unwrap().len();
+        let again = admin.get(&format!("{list}?order=password&sort=secret&fields=password")).await.is(StatusCode::OK);
+        assert_eq!(again.json()["items"].as_array().unwrap().len(), items, "{list}");
+        assert!(!String::from_utf8(again.body).unwrap().contains("argon2"), "{list}");
+    }
+}

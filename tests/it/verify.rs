@@ -215,3 +215,50 @@ async fn a_back_end_that_wants_proof_gets_a_token_for_its_host_and_a_minute() {
 fn decoded(part: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
+
+#[tokio::test]
+async fn a_name_breaks_out_of_no_field() {
+    let server = Server::start().await;
+    let mut admin = server.admin().await;
+    for name in ["a\r\nX-Auth-User: admin", "a\nb", "a\rb", "a\0b", "a,b", "a\u{85}b", "a\u{7f}b"] {
+        admin.post("/v1/groups", json!({ "name": name })).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+        let member = json!({ "username": name });
+        admin.post("/v1/users", member).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+        let permission = json!({ "name": format!("polls.{name}") });
+        admin.post("/v1/permissions", permission).await.is(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    // What a name may hold stands in the fields in such a way that it ends where it ends.
+    let names = ["a;b", "a\"b", "a%2Cb", "a=b", "a b", "%0d%0a", "a\u{2028}b", "<a>", "a\\b", "a'b", "\u{1f600}"];
+    for name in names {
+        admin.post("/v1/groups", json!({ "name": name })).await.is(StatusCode::CREATED);
+    }
+    let (client, _) = server.user("zo\u{eb}@x+y", json!({ "groups": names })).await;
+    let cookie = format!("Cookie: __Host-signet={}", client.cookie.as_deref().unwrap());
+    let fields: [&[u8]; 2] = [cookie.as_bytes(), b"X-Forwarded-Method: GET"];
+    let reply = crate::wire::call(&server.base, "GET /v1/verify", &fields).await;
+    assert_eq!(reply.status, 204);
+    let [groups] = reply.all("x-auth-groups")[..] else { panic!("{:?}", reply.fields) };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~%".contains(c);
+    let decoded = |text: &str| {
+        assert!(text.chars().all(plain), "{text}");
+        let bytes: Vec<u8> = text
+            .split('%')
+            .enumerate()
+            .flat_map(|(at, part)| {
+                if at == 0 {
+                    return part.as_bytes().to_vec();
+                }
+                let code = u8::from_str_radix(&part[..2], 16).unwrap();
+                [&[code][..], &part.as_bytes()[2..]].concat()
+            })
+            .collect();
+        String::from_utf8(bytes).unwrap()
+    };
+    let mut found: Vec<String> = groups.split(',').map(decoded).collect();
+    let mut expected = names.map(str::to_owned);
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert_eq!(reply.all("x-auth-user").len(), 1);
+    assert_eq!(decoded(&reply.all("x-auth-user")[0].replace('@', "%40").replace('+', "%2B")), "zo\u{eb}@x+y");
+}

@@ -274,6 +274,10 @@ impl<'a> Draft<'a> {
     }
 
     fn revoke(&mut self, revocation: Revocation) -> Outcome<()> {
+        if matches!(revocation, Revocation::Epoch(_)) && self.get(&Key::forgotten())?.is_some() {
+            // What was dropped covered tokens of older epochs only.
+            self.remove(Key::forgotten());
+        }
         let key = Key::revocation(&revocation);
         let old = self.get(&key)?.map(|value| layout::revocation(&key, &value)).transpose()?;
         let new = merged(old, revocation);

@@ -44,6 +44,10 @@ impl Key {
     pub(super) fn longest_life() -> Vec<u8> {
         b"m/life".to_vec()
     }
+    /// The latest end of a revocation that was dropped in this epoch.
+    pub(super) fn forgotten() -> Vec<u8> {
+        b"m/forgotten".to_vec()
+    }
     /// The number of the newest batch.
     pub(super) fn applied() -> Vec<u8> {
         b"m/applied".to_vec()

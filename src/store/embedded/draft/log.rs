@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Draft, FORGET_MAX, Outcome, SEARCH_MAX, failed};
 use crate::audit::{Event, Filter};
+use crate::claims::instant;
 use crate::store::embedded::layout::{self, Key, from_json};
 use crate::store::{Page, Slice};
 
@@ -42,18 +43,29 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// The latest end of a revocation that was dropped in this epoch.
+    pub(in crate::store::embedded) fn forgotten(&self) -> Outcome<Option<DateTime<Utc>>> {
+        let seconds = self.get(&Key::forgotten())?.and_then(|value| value.try_into().ok()).map(i64::from_be_bytes);
+        Ok(seconds.map(instant))
+    }
+
     pub(super) fn forget(&mut self, now: DateTime<Utc>) -> Outcome<()> {
         let mut over = Vec::new();
         for entry in self.tree.scan_prefix(Key::over()).take(FORGET_MAX) {
             let (key, _) = entry.map_err(|e| failed(&e))?;
             match Key::parse_over(&key) {
-                Some((until, record)) if until <= now.timestamp() => over.push((key.to_vec(), record.to_vec())),
+                Some((until, record)) if until <= now.timestamp() => over.push((until, key.to_vec(), record.to_vec())),
                 _ => break,
             }
         }
-        for (key, record) in over {
+        let mut forgotten = self.forgotten()?;
+        for (until, key, record) in over {
             // Another write of this commit may have found out that it lasts longer.
             if self.changes.get(&key) != Some(&None) {
+                if record.starts_with(&Key::revocations()) && forgotten.is_none_or(|known| known < instant(until)) {
+                    forgotten = Some(instant(until));
+                    self.put(Key::forgotten(), until.to_be_bytes().to_vec());
+                }
                 self.remove(key);
                 self.remove(record);
             }
