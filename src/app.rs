@@ -217,8 +217,8 @@ impl App {
     pub async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
         let app = self.clone();
         let job = async move {
-            let changes = Changes::of(&writes);
-            let done = changes.events.clone();
+            let mut changes = Changes::of(&writes);
+            let done = std::mem::take(&mut changes.events);
             let events = app.0.audit.sink.as_ref().map(|sink| (sink, recorded(&writes)));
             app.0.store.commit(writes).await.map_err(unavailable)?;
             app.learn(changes);

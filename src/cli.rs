@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::api::{document, postman};
 use crate::app::Clock;
 use crate::config::{Config, Flags};
-use crate::keys::{self, Keyring, Purpose};
+use crate::keys::{self, Keyring, Purpose, Role};
 use crate::offline::Place;
 use crate::server::Server;
 
@@ -262,26 +262,18 @@ fn keys(command: KeysCommand) -> Result<(), Ending> {
         }
         KeysCommand::List { folder } => {
             let ring = Keyring::load(&folder.keys).map_err(|e| Ending::Failed(e.to_string()))?;
-            let signer = ring.signer().kid();
-            let line = |key: &keys::Key| {
-                let role = match (key.kid() == signer, key.can_sign()) {
-                    (true, _) => "signs",
-                    (false, true) => "could sign",
-                    (false, false) => "verifies only",
+            let line = |key: keys::Listed<'_>| {
+                let role = match key.role {
+                    Role::Signs => "signs",
+                    Role::CouldSign => "could sign",
+                    Role::Verifies => "verifies only",
+                    Role::Seals => "seals",
+                    Role::CouldSeal => "could seal",
+                    Role::Opens => "opens only",
                 };
-                format!("{}\t{}\t{role}\n", key.kid(), key.algorithm())
+                format!("{}\t{}\t{role}\n", key.kid, key.algorithm)
             };
-            let sealer = ring.sealer().map(keys::SealingKey::kid);
-            let sealing = |key: &keys::SealingKey| {
-                let role = match (Some(key.kid()) == sealer, key.can_seal()) {
-                    (true, _) => "seals",
-                    (false, true) => "could seal",
-                    (false, false) => "opens only",
-                };
-                format!("{}\tAES-256-GCM-SIV\t{role}\n", key.kid())
-            };
-            let lines = ring.keys().iter().map(line).chain(ring.sealing_keys().iter().map(sealing));
-            print(&lines.collect::<String>())
+            print(&ring.inventory().map(line).collect::<String>())
         }
         KeysCommand::Retire { folder, kid } => {
             let (does, did) = match keys::retire(&folder.keys, &kid).map_err(Ending::Failed)? {

@@ -19,10 +19,12 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
 mod file;
+mod inventory;
 mod seal;
 
 pub(crate) use file::place;
 pub use file::{generate, is_empty, retire};
+pub use inventory::{Listed, Role};
 pub use seal::{SealingKey, generate_sealing};
 
 /// What a key is for.

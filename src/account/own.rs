@@ -27,35 +27,27 @@ pub async fn change_profile(
     client: &Client,
 ) -> Result<User, Error> {
     let event = session.event(app, Action::ChangeProfile, client);
-    let done = try_change_profile(app, session, profile, old, &event).await;
-    recorded(app, event, done).await
-}
-
-async fn try_change_profile(
-    app: &App,
-    session: &Session,
-    profile: &Profile,
-    old: Option<&str>,
-    event: &Event,
-) -> Result<User, Error> {
-    let id = session.id()?;
-    let proven_at = match old.filter(|_| profile.email.is_some()) {
-        Some(old) => {
-            let user = app.user(id).await?;
-            prove(app, &user, old).await?;
-            Some(user.generation)
-        }
-        None => None,
+    let act = async {
+        let id = session.id()?;
+        let proven_at = match old.filter(|_| profile.email.is_some()) {
+            Some(old) => {
+                let user = app.user(id).await?;
+                prove(app, &user, old).await?;
+                Some(user.generation)
+            }
+            None => None,
+        };
+        change(app, session.witness(false)?, id, &event, |user| {
+            let address = user.email.clone();
+            profile.apply(user)?;
+            if user.email == address || proven_at == Some(user.generation) {
+                return Ok(Vec::new());
+            }
+            Err(Error::WrongPassword)
+        })
+        .await
     };
-    change(app, session.witness(false)?, id, event, |user| {
-        let address = user.email.clone();
-        profile.apply(user)?;
-        if user.email == address || proven_at == Some(user.generation) {
-            return Ok(Vec::new());
-        }
-        Err(Error::WrongPassword)
-    })
-    .await
+    watched(app, &event, act).await
 }
 
 /// What a form may tell about a password before it is sent to be set.
@@ -101,35 +93,27 @@ pub async fn change_password(
     client: &Client,
 ) -> Result<Session, Error> {
     let event = session.event(app, Action::ChangePassword, client);
-    let done = try_change_password(app, session, old, new, &event).await;
-    recorded(app, event, done).await
-}
-
-async fn try_change_password(
-    app: &App,
-    session: &Session,
-    old: &str,
-    new: &str,
-    event: &Event,
-) -> Result<Session, Error> {
-    let id = session.id()?;
-    let user = app.user(id).await?;
-    let new = app.policy().judge("new_password", new, &about(&user)).map_err(Error::Invalid)?;
-    prove(app, &user, old).await?;
-    session::can_follow(app, session)?;
-    let encoded = app.pool().hash(new).await?;
-    let keep = session.claims().map(|claims| claims.sid);
-    let changed = change(app, session.witness(false)?, id, event, |now| {
-        // The old password was judged at this generation; another one came in between. The hash alone may be
-        // another one of the same password.
-        if now.generation != user.generation {
-            return Err(Error::WrongPassword);
-        }
-        now.password.clone_from(&encoded);
-        Ok(vec![Write::CloseSessions { user: id, keep }])
-    })
-    .await?;
-    session::follow(app, session, changed.generation)
+    let act = async {
+        let id = session.id()?;
+        let user = app.user(id).await?;
+        let new = app.policy().judge("new_password", new, &about(&user)).map_err(Error::Invalid)?;
+        prove(app, &user, old).await?;
+        session::can_follow(app, session)?;
+        let encoded = app.pool().hash(new).await?;
+        let keep = session.claims().map(|claims| claims.sid);
+        let changed = change(app, session.witness(false)?, id, &event, |now| {
+            // The old password was judged at this generation; another one came in between. The hash alone may be
+            // another one of the same password.
+            if now.generation != user.generation {
+                return Err(Error::WrongPassword);
+            }
+            now.password.clone_from(&encoded);
+            Ok(vec![Write::CloseSessions { user: id, keep }])
+        })
+        .await?;
+        session::follow(app, session, changed.generation)
+    };
+    watched(app, &event, act).await
 }
 
 /// Ends every session of the session's own user, by a new generation: also those that nobody knows of. With `keep`,
@@ -176,10 +160,11 @@ async fn prove(app: &App, user: &User, old: &str) -> Result<(), Error> {
     right.map(drop)
 }
 
-/// What came of it; a password that was wrong is in the audit log.
-async fn recorded<T>(app: &App, event: Event, done: Result<T, Error>) -> Result<T, Error> {
+/// Does something; a password that was wrong is in the audit log.
+async fn watched<T>(app: &App, event: &Event, act: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = act.await;
     if matches!(done, Err(Error::WrongPassword)) {
-        app.commit(vec![Write::Record(Box::new(event.refused()))]).await?;
+        app.commit(vec![Write::Record(Box::new(event.clone().refused()))]).await?;
     }
     done
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::App;
 use crate::audit::{Action, Outcome};
-use crate::keys::{Key, SealingKey};
+use crate::keys::Role;
 use crate::metrics::{Counter, Counters, Gauge, Gauges, Registry, Times, counter, gauge};
 
 /// The meters that no room below has, and the registry of all.
@@ -178,20 +178,9 @@ impl App {
         seen.store_opened.set(i64::try_from(self.store().incarnation()).unwrap_or(i64::MAX));
         let keyring = self.tokens().keyring();
         seen.keys.clear();
-        for key in keyring.keys() {
-            let Some(created) = key.created() else { continue };
-            let role = role(key, keyring.signer());
-            seen.keys.of(&[key.kid(), key.algorithm(), role]).set(created.timestamp());
-        }
-        let sealer = keyring.sealer().map(SealingKey::kid);
-        for key in keyring.sealing_keys() {
-            let Some(created) = key.created() else { continue };
-            let role = match (sealer == Some(key.kid()), key.can_seal()) {
-                (true, _) => "seals",
-                (false, true) => "could_seal",
-                (false, false) => "opens",
-            };
-            seen.keys.of(&[key.kid(), "AES-256-GCM-SIV", role]).set(created.timestamp());
+        for key in keyring.inventory() {
+            let Some(created) = key.created else { continue };
+            seen.keys.of(&[key.kid, key.algorithm, role(key.role)]).set(created.timestamp());
         }
         let process = Process::read();
         seen.memory.set(process.memory);
@@ -201,11 +190,14 @@ impl App {
     }
 }
 
-fn role(key: &Key, signer: &Key) -> &'static str {
-    match (key.kid() == signer.kid(), key.can_sign()) {
-        (true, _) => "signs",
-        (false, true) => "could_sign",
-        (false, false) => "verifies",
+const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Signs => "signs",
+        Role::CouldSign => "could_sign",
+        Role::Verifies => "verifies",
+        Role::Seals => "seals",
+        Role::CouldSeal => "could_seal",
+        Role::Opens => "opens",
     }
 }
 

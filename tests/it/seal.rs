@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use crate::cli::{Serving, program};
 use crate::harness::{Client, Options, PASSWORD, Server, folder_with_keys};
+use crate::session;
 
 /// Texts that no token may show: a key and a value.
 const KEY: &str = "reputation";
@@ -475,23 +476,7 @@ async fn turned_on_and_off_every_session_goes_on_and_its_next_issue_is_of_the_ne
 /// The most letters of one value that a fresh session of `admin` has room for.
 async fn room(server: &Server) -> usize {
     let client = server.admin().await;
-    let (mut low, mut high) = (0, 4096);
-    while high - low > 1 {
-        let middle = usize::midpoint(low, high);
-        let mut attempt = client.clone();
-        let answer = attempt.put("/v1/session/data/big", json!({ "value": "x".repeat(middle) })).await;
-        if answer.status == StatusCode::OK {
-            let line = answer.set_cookies()[0].len() + "Set-Cookie: ".len();
-            let used = attempt.get("/v1/session").await.json()["bytes_used"].as_u64().unwrap();
-            assert!(line <= usize::try_from(used).unwrap() && used <= 4096, "{line} {used}");
-            low = middle;
-        } else {
-            let problem = answer.is(StatusCode::PAYLOAD_TOO_LARGE).is_problem("cookie_too_large").json();
-            assert!(problem["bytes_used"].as_u64().unwrap() > 4096);
-            assert_eq!(problem["bytes_allowed"], 4096);
-            high = middle;
-        }
-    }
+    let low = session::room(&client).await;
     assert_eq!(client.clone().get("/v1/session").await.json()["data"], json!({}));
     low
 }

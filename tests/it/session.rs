@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{PASSWORD, Server};
+use crate::harness::{Client, PASSWORD, Server};
 
 #[tokio::test]
 async fn without_a_cookie_the_session_is_empty_and_none_is_made() {
@@ -111,11 +111,8 @@ async fn a_write_from_an_older_state_is_refused_when_it_says_so() {
     client.call(Method::PATCH, "/v1/session", Some(json!({ "m": 2 })), &[("if-match", "*")]).await.is(StatusCode::OK);
 }
 
-#[tokio::test]
-async fn the_whole_cookie_line_is_budgeted_and_the_session_unchanged_when_it_is_too_large() {
-    let server = Server::start().await;
-    let mut client = server.admin().await;
-    client.put("/v1/session/data/kept", json!({ "value": "yes" })).await.is(StatusCode::OK);
+/// The most letters of one more value that the client's session has room for.
+pub(crate) async fn room(client: &Client) -> usize {
     let (mut low, mut high) = (0, 4096);
     while high - low > 1 {
         let middle = usize::midpoint(low, high);
@@ -133,6 +130,15 @@ async fn the_whole_cookie_line_is_budgeted_and_the_session_unchanged_when_it_is_
             high = middle;
         }
     }
+    low
+}
+
+#[tokio::test]
+async fn the_whole_cookie_line_is_budgeted_and_the_session_unchanged_when_it_is_too_large() {
+    let server = Server::start().await;
+    let mut client = server.admin().await;
+    client.put("/v1/session/data/kept", json!({ "value": "yes" })).await.is(StatusCode::OK);
+    let low = room(&client).await;
     assert!(low > 1700, "room for {low} bytes of data");
     assert_eq!(client.get("/v1/session").await.json()["data"], json!({ "kept": "yes" }));
 }
