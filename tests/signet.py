@@ -6,6 +6,7 @@ For the tests that stand outside of the program. `SIGNET_BINARY` names another b
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -79,6 +80,21 @@ class Server:
             self.own.cleanup()
         if code != 0:
             raise RuntimeError(f"the server ended with {code}: {said}")
+
+
+def pump(source, sink, each):
+    """Carries bytes from one socket to another until either ends, and shows them to `each` before; then ends both."""
+    try:
+        while data := source.recv(65536):
+            each(data)
+            sink.sendall(data)
+    except OSError:
+        pass
+    for end in (source, sink):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
 
 class Client:

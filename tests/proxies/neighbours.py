@@ -10,6 +10,8 @@ import socket
 import threading
 from dataclasses import dataclass, field
 
+from signet import pump
+
 
 def head_of(stream):
     """The start line and the fields as they came, or nothing at the end of the stream."""
@@ -124,29 +126,14 @@ class Way(Listener):
             return
         with socket.create_connection(self.target) as far:
             self.live |= {peer, far}
-            back = threading.Thread(target=self.pump, args=(far, peer), daemon=True)
+            back = threading.Thread(target=pump, args=(far, peer, len), daemon=True)
             back.start()
-            self.pump(peer, far, self.remember)
+            pump(peer, far, self.remember)
             back.join()
             self.live -= {peer, far}
 
     def remember(self, data):
         self.sent = (self.sent + data)[-100_000:]
-
-    @staticmethod
-    def pump(source, sink, remember=None):
-        try:
-            while data := source.recv(65536):
-                if remember:
-                    remember(data)
-                sink.sendall(data)
-        except OSError:
-            pass
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def cut(self):
         """Ends the connections that there are."""

@@ -12,7 +12,7 @@ import time
 from email import message_from_bytes, policy
 from pathlib import Path
 
-from signet import ADMIN, CLEAN, ROOT, Client
+from signet import ADMIN, CLEAN, ROOT, Client, pump
 
 EXAMPLES = ROOT / "examples" / "verify"
 PASSWORD = "correct horse battery staple"
@@ -116,19 +116,13 @@ class Way:
             for ends in ((near, far, self.asked), (far, near, bytearray())):
                 threading.Thread(target=self.carry, args=(*ends, self.passing), daemon=True).start()
 
-    def carry(self, source, target, record, passing):
-        try:
-            while data := source.recv(65536):
-                passing.wait()
-                record += data
-                target.sendall(data)
-        except OSError:
-            pass
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+    @staticmethod
+    def carry(source, target, record, passing):
+        def each(data):
+            passing.wait()
+            record.extend(data)
+
+        pump(source, target, each)
 
 
 class Gate:
