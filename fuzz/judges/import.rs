@@ -139,12 +139,11 @@ fn sealed(input: &[u8]) -> Option<Vec<u8>> {
 /// How many records an export has whose last line agrees with what stands before it.
 fn whole(input: &[u8]) -> Option<u64> {
     let input = input.strip_prefix(b"\xef\xbb\xbf").unwrap_or(input);
-    let values: Vec<Value> = match serde_json::from_slice(input) {
-        Ok(Value::Array(values)) => values,
-        _ => {
-            let lines = input.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-            lines.map(|line| serde_json::from_slice(line).ok()).collect::<Option<_>>()?
-        }
+    let values: Vec<Value> = if let Ok(Value::Array(values)) = serde_json::from_slice(input) {
+        values
+    } else {
+        let lines = input.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        lines.map(|line| serde_json::from_slice(line).ok()).collect::<Option<_>>()?
     };
     let [first, records @ .., last] = values.as_slice() else { return None };
     let mut hash = Sha256::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::endpoint::BoxEndpoint;
-use poem::{EndpointExt as _, Response};
+use poem::{Endpoint as _, EndpointExt as _, Request, Response};
 use signet::api::front::{Front, Settings};
 use signet::app::{App, Parts};
 use signet::audit::{Action, Client};
@@ -24,7 +24,6 @@ const INPUTS_MAX: usize = 1_000;
 pub(crate) struct World {
     pub(crate) runtime: Runtime,
     pub(crate) app: App,
-    #[allow(dead_code, reason = "one of the judges sends no requests")]
     pub(crate) endpoint: BoxEndpoint<'static, Response>,
     pub(crate) admin: Session,
     pub(crate) folder: TempDir,
@@ -92,8 +91,11 @@ impl World {
         Self { runtime, app, endpoint, admin, folder, inputs: 0 }
     }
 
-    /// Whether the superuser is still logged in, and still is one.
+    /// Whether the server is alive and the superuser is still logged in, and still is one.
     fn is_in_order(&self) -> bool {
+        let asked = Request::builder().uri_str("/livez").finish();
+        let alive = self.runtime.block_on(self.endpoint.call(asked));
+        assert!(alive.is_ok_and(|answer| answer.status().is_success()), "the server is not alive any more");
         let found = self.runtime.block_on(session::authenticate(&self.app, self.admin.token()));
         found.is_ok_and(|session| session.claims().is_some_and(|claims| claims.is_superuser))
     }

@@ -58,7 +58,7 @@ fn listed(list: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn no_code_of_ours_is_unsafe() {
+fn no_code_of_ours_is_unsafe_or_wraps_unseen() {
     for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
         let text = file(manifest);
         let lints = text.split("[lints.rust]\n").nth(1).unwrap_or_else(|| panic!("{manifest} has no lints"));
@@ -66,6 +66,8 @@ fn no_code_of_ours_is_unsafe() {
         // What is forbidden cannot be allowed anywhere below.
         assert!(lints.contains(&"unsafe_code = \"forbid\""), "{manifest}: {lints:?}");
     }
+    let checked = "[profile.release.package.signet]\noverflow-checks = true\n";
+    assert!(file("Cargo.toml").contains(checked), "a count that wraps goes unseen in a release");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     assert!(!root.join("build.rs").exists(), "a build script runs before anything is judged");
 }
