@@ -186,18 +186,18 @@ impl History {
     }
 
     /// A token of a session: of the one that the call carried, unless the call began one.
-    fn sets(&mut self, call: usize, path: &str, text: &str) {
-        if self.by_text.contains_key(text) {
+    fn sets(&mut self, call: usize, path: &str, token: &str) {
+        if self.by_text.contains_key(token) {
             return;
         }
-        let claims = claims_of(text);
+        let claims = claims_of(token);
         let sid = claims["sid"].as_str().unwrap().to_owned();
         let carried = self.calls[call].token;
         let enters = ["/v1/login", "/v1/register"].contains(&path);
         let (session, mut ground) = match carried {
-            Some(token) if !enters => (self.tokens[token].session, self.tokens[token].ground),
+            Some(carried) if !enters => (self.tokens[carried].session, self.tokens[carried].ground),
             _ => {
-                let user = enters.then(|| self.calls[call].text("username").to_owned());
+                let user = enters.then(|| text(&self.calls[call].reply, "username"));
                 self.sessions.push(Session { origin: call, user, sid: sid.clone() });
                 let at = self.sessions.len() - 1;
                 assert!(self.by_sid.insert(sid.clone(), at).is_none(), "two sessions of one id");
@@ -210,7 +210,7 @@ impl History {
         if self.calls[call].is(&Method::POST, "/v1/password") || self.calls[call].is(&Method::DELETE, "/v1/sessions") {
             ground = call;
         }
-        self.knows(text, Token { session, ground, ..Token::new(text) });
+        self.knows(token, Token { session, ground, ..Token::new(token) });
     }
 
     /// An API token: like a session of its own, on the ground of the one that made it.
@@ -340,7 +340,9 @@ impl History {
     }
 
     fn writes_user(&mut self, call: usize, new: &Value) {
-        let user = &text(new, "username");
+        // Kept in another width than it came, perhaps.
+        let kept = text(&self.calls[call].reply, "username");
+        let user = &if kept.is_empty() { text(new, "username") } else { kept };
         self.names.insert(text(&self.calls[call].reply, "id"), user.clone());
         self.setters.insert((user.to_owned(), text(new, "password")), call);
         self.writes(call, user, "password", new["password"].clone());
@@ -598,7 +600,7 @@ fn text(value: &Value, member: &str) -> String {
 fn essence(path: &str, mut reply: Value) -> Value {
     match path {
         "/v1/session" => json!([reply["id"], reply["user"]["username"]]),
-        "/v1/register" => reply["user"].take(),
+        "/v1/login" | "/v1/register" => reply["user"].take(),
         "/v1/users" | "/v1/groups" | "/v1/tokens" => reply,
         _ if path.starts_with("/v1/users/") => {
             let members = ["is_active", "is_superuser", "user_permissions", "groups"];
