@@ -35,7 +35,8 @@ fn is_there(test: &str) -> bool {
         let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).into_iter().flatten().flatten();
         return files.filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| text.contains(name));
     }
-    let path = if place.starts_with("src/") { place.to_owned() } else { format!("tests/it/{}.rs", place.replace("::", "/")) };
+    let path =
+        if place.starts_with("src/") { place.to_owned() } else { format!("tests/it/{}.rs", place.replace("::", "/")) };
     let text = file(&path).unwrap_or_default();
     let Some((above, _)) = text.split_once(&format!("fn {name}(")) else { return false };
     // A function without the attribute is never run.

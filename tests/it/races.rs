@@ -4,6 +4,7 @@
 //! below hold the races, each a few calls that begin at once. When all is over every token that was ever given out is
 //! asked for again, in three ways. `SIGNET_ROUNDS` says how many rounds each race has.
 
+use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use futures_util::future::BoxFuture;
@@ -157,9 +158,10 @@ impl Caller {
         let method: Method = method.parse().unwrap();
         let mut request = Request::builder().method(method.clone()).uri_str(path);
         if let Some(token) = &self.token {
-            request = match self.is_machine {
-                true => request.header("authorization", format!("Bearer {token}")),
-                false => request.header("cookie", format!("__Host-signet={token}")),
+            request = if self.is_machine {
+                request.header("authorization", format!("Bearer {token}"))
+            } else {
+                request.header("cookie", format!("__Host-signet={token}"))
             };
         }
         if let Some(tag) = &self.if_match {
@@ -212,6 +214,23 @@ impl Caller {
         let seen = self.seen.lock().unwrap().clone();
         for (at, token) in seen.into_iter().enumerate() {
             self.ring.ask((token, false, true), at).await;
+        }
+    }
+
+    /// Logs in once more, and has every session that is listed tried: what was opened and is dead is no device.
+    async fn list_the_living(&self, username: &str, password: &str) {
+        let mut last = self.anew();
+        last.go_on("POST /v1/login", log_in(username, password)).await.is(StatusCode::OK);
+        let listed = last.get("/v1/sessions").await;
+        let seen = self.seen.lock().unwrap().clone();
+        let mut living = HashSet::new();
+        for token in seen {
+            let session = Self { token: Some(token), ..self.clone() }.call("GET /v1/session", Value::Null).await;
+            living.extend(session.body["id"].as_str().map(str::to_owned));
+        }
+        for device in listed["items"].as_array().unwrap() {
+            let is_known = device["id"].as_str().is_some_and(|id| living.contains(id));
+            assert!(is_known, "of {username}'s devices {device} is listed, and dead");
         }
     }
 }
