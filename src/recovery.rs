@@ -10,7 +10,7 @@ use crate::challenge;
 use crate::claims::{ChallengeKind, UserId};
 use crate::error::Error;
 use crate::keys::digest;
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::store::Write;
 use crate::throttle::Subject;
 use crate::user::User;
@@ -70,7 +70,7 @@ pub enum Asked {
 /// A fault of `email` when the user has no address; `NotAuthenticated` for nobody; `Throttled` after too many from the
 /// client's address or to this mailbox; `Unavailable`.
 pub async fn request_verification(app: &App, session: &Session, client: &Client) -> Result<Asked, Error> {
-    let user = app.user(session.id()?).await?;
+    let user = session::own_user(app, session).await?;
     if user.email.is_empty() {
         return Err(Error::invalid("email", "no_address", "the account has no address; set one with PATCH /v1/me"));
     }

@@ -234,6 +234,22 @@ pub async fn permissions(app: &App, holder: &dyn Holder) -> Result<Vec<String>, 
     Ok(holder.granted().into_iter().map(str::to_owned).collect())
 }
 
+/// The record of the session's user, as the store has it now.
+///
+/// # Errors
+/// `NotAuthenticated` for nobody, and when the user was deleted meanwhile; `Unavailable` when the store failed.
+pub async fn own_user(app: &App, session: &Session) -> Result<User, Error> {
+    app.user(session.id()?).await.map_err(own)
+}
+
+/// What it means for a session that its own user is not there: it has ended.
+pub(crate) fn own(error: Error) -> Error {
+    match error {
+        Error::NotFound("user") => Error::NotAuthenticated(TokenFault::UserGone),
+        error => error,
+    }
+}
+
 /// The session of a token, or the empty one when there is no token.
 ///
 /// Past half of its time, or when its rights were changed, the session comes with a new issue that the client

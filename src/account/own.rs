@@ -31,21 +31,21 @@ pub async fn change_profile(
         let id = session.id()?;
         let proven_at = match old.filter(|_| profile.email.is_some()) {
             Some(old) => {
-                let user = app.user(id).await?;
+                let user = session::own_user(app, session).await?;
                 prove(app, &user, old).await?;
                 Some(user.generation)
             }
             None => None,
         };
-        change(app, session.witness(false)?, id, &event, |user| {
+        let changed = change(app, session.witness(false)?, id, &event, |user| {
             let address = user.email.clone();
             profile.apply(user)?;
             if user.email == address || proven_at == Some(user.generation) {
                 return Ok(Vec::new());
             }
             Err(Error::WrongPassword)
-        })
-        .await
+        });
+        changed.await.map_err(session::own)
     };
     watched(app, &event, act).await
 }
@@ -63,15 +63,15 @@ pub struct PasswordCheck {
 /// judged as that user's.
 ///
 /// # Errors
-/// `NotFound` when the session's user is gone; `Unavailable` when the store failed; nothing else.
+/// `NotAuthenticated` when the session's user is gone; `Unavailable` when the store failed; nothing else.
 pub async fn check_password(
     app: &App,
     session: &Session,
     password: &str,
     told: Option<About<'_>>,
 ) -> Result<PasswordCheck, Error> {
-    let user = match (told, session.id()) {
-        (None, Ok(id)) => Some(app.user(id).await?),
+    let user = match (told, session.user()) {
+        (None, Some(_)) => Some(session::own_user(app, session).await?),
         _ => None,
     };
     let about = told.or_else(|| user.as_ref().map(about)).unwrap_or_default();
@@ -94,8 +94,8 @@ pub async fn change_password(
 ) -> Result<Session, Error> {
     let event = session.event(app, Action::ChangePassword, client);
     let act = async {
-        let id = session.id()?;
-        let user = app.user(id).await?;
+        let user = session::own_user(app, session).await?;
+        let id = user.id;
         let new = app.policy().judge("new_password", new, &about(&user)).map_err(Error::Invalid)?;
         prove(app, &user, old).await?;
         session::can_follow(app, session)?;
@@ -110,7 +110,8 @@ pub async fn change_password(
             now.password.clone_from(&encoded);
             Ok(vec![Write::CloseSessions { user: id, keep }])
         })
-        .await?;
+        .await
+        .map_err(session::own)?;
         session::follow(app, session, changed.generation)
     };
     watched(app, &event, act).await
@@ -138,7 +139,8 @@ pub async fn end_own_sessions(
         user.generation += 1;
         Ok(vec![Write::CloseSessions { user: id, keep: kept }])
     })
-    .await?;
+    .await
+    .map_err(session::own)?;
     if keep { session::follow(app, session, user.generation).map(Some) } else { Ok(None) }
 }
 

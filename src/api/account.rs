@@ -15,7 +15,7 @@ use crate::api::problem::{Problem, ProblemError};
 use crate::api::shown::{LoggedIn, Session, User};
 use crate::api::visit::Visit;
 use crate::claims::UserId;
-use crate::error::{Error, TokenFault};
+use crate::error::Error;
 use crate::password::policy::About;
 use crate::session::{self, Attempt};
 use crate::throttle::Subject;
@@ -236,10 +236,7 @@ impl AccountApi {
     #[oai(path = "/v1/me", method = "get", operation_id = "get_me")]
     async fn get_me(&self, visit: Data<&Visit>, caller: LoginRequired) -> Result<Json<User>, Problem> {
         let app = visit.app();
-        let user = app.user(caller.id()?).await.map_err(|error| match error {
-            Error::NotFound(_) => Error::NotAuthenticated(TokenFault::UserGone),
-            error => error,
-        })?;
+        let user = session::own_user(app, &caller).await?;
         Ok(Json(User::of(&user, &app.groups())))
     }
 

@@ -24,17 +24,25 @@ pub async fn end(app: &App, session: &Session, client: &Client) -> Result<(), Er
     }
 }
 
-/// Ends the session of a token, also when the token's own time of inactivity is over: somebody else may hold a newer
-/// one. Does nothing for a token that is none, or whose session has ended.
+/// Ends the session of a token, also when the token's own time of inactivity is over, or when the session has gone on
+/// with a newer generation since: somebody else may hold a newer token. Does nothing for a token that is none, or whose
+/// session has ended.
 ///
 /// # Errors
 /// `Unavailable` when this could not be made durable. The session lives on then.
 pub async fn log_out(app: &App, token: Option<&str>, client: &Client) -> Result<(), Error> {
-    let claims = token.and_then(|text| app.tokens().read(text, app.now()));
-    match claims.filter(|claims| app.revocations().judge(claims) != Standing::Dead) {
-        Some(claims) => finish(app, &claims, Action::LogOut, client).await,
-        None => Ok(()),
+    let Some(claims) = token.and_then(|text| app.tokens().read(text, app.now())) else { return Ok(()) };
+    let is_dead = app.revocations().judge(&claims) == Standing::Dead;
+    if is_dead && !goes_on(app, &claims).await? {
+        return Ok(());
     }
+    finish(app, &claims, Action::LogOut, client).await
+}
+
+/// Whether the session of a dead token is open all the same: it was kept when its user's others were ended.
+async fn goes_on(app: &App, claims: &Claims) -> Result<bool, Error> {
+    let Some(user) = claims.sub else { return Ok(false) };
+    Ok(devices(app, user).await?.iter().any(|open| open.id == claims.sid))
 }
 
 /// Ends the session of the claims. That of nobody in particular leaves no event: anybody can make any number of them.

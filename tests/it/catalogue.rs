@@ -26,15 +26,17 @@ fn file(path: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok()
 }
 
-/// Whether there is such a test: `file::name` in `tests/it/file.rs`, `src/file.rs::name` in the program itself,
+/// Whether there is such a test: `file::name` in `tests/it/file.rs`, `folder::file::name` in `tests/it/folder/file.rs`,
+/// `src/file.rs::name` in the program itself,
 /// `tests/folder::name` in any file of the folder.
 fn is_there(test: &str) -> bool {
-    let Some((place, name)) = test.split_once("::") else { return false };
+    let Some((place, name)) = test.rsplit_once("::") else { return false };
     if place.starts_with("tests/") {
         let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).into_iter().flatten().flatten();
         return files.filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| text.contains(name));
     }
-    let path = if place.starts_with("src/") { place.to_owned() } else { format!("tests/it/{place}.rs") };
+    let path =
+        if place.starts_with("src/") { place.to_owned() } else { format!("tests/it/{}.rs", place.replace("::", "/")) };
     let text = file(&path).unwrap_or_default();
     let Some((above, _)) = text.split_once(&format!("fn {name}(")) else { return false };
     // A function without the attribute is never run.

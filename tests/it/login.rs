@@ -186,23 +186,6 @@ async fn closed_registration_is_closed() {
 }
 
 #[tokio::test]
-async fn a_hundred_registrations_of_one_name_make_one_account() {
-    let server = Server::start_with(Options { hash_workers: 8, ..Options::default() }).await;
-    let statuses = at_once(100, |n| {
-        let mut client = server.anonymous();
-        let name = if n % 2 == 0 { "heidi" } else { "HEIDI" };
-        Box::pin(
-            async move { client.post("/v1/register", json!({ "username": name, "password": PASSWORD })).await.status },
-        )
-    })
-    .await;
-    assert_eq!(statuses.iter().filter(|s| **s == StatusCode::CREATED).count(), 1, "{statuses:?}");
-    assert!(statuses.iter().all(|s| [201, 409].contains(&s.as_u16())), "{statuses:?}");
-    let found = server.admin().await.get("/v1/users?limit=200").await.json();
-    assert_eq!(found["items"].as_array().unwrap().len(), 2, "the superuser and one more");
-}
-
-#[tokio::test]
 async fn names_that_are_read_as_one_are_one_account() {
     let server = Server::start().await;
     let mut visitor = server.anonymous();

@@ -2,6 +2,8 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use signet::audit;
+use signet::store::Slice;
 
 use crate::harness::{PASSWORD, Server};
 
@@ -20,6 +22,38 @@ async fn a_log_out_ends_every_token_of_the_session_older_or_newer() {
         for token in &tokens {
             assert!(!server.with_cookie(token).is_somebody().await);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_log_out_in_another_tab_ends_the_session_that_a_new_password_has_just_kept() {
+    let server = Server::start().await;
+    let mut user = server.user("alice", json!({})).await.0;
+    let mut password = PASSWORD.to_owned();
+    for how in ["password", "everywhere"] {
+        let old = user.clone();
+        if how == "password" {
+            let change = json!({ "old_password": password, "new_password": "another good sentence" });
+            user.post("/v1/password", change).await.is(StatusCode::OK);
+            password = "another good sentence".to_owned();
+        } else {
+            user.delete("/v1/sessions?keep=current").await.is(StatusCode::NO_CONTENT);
+        }
+        let mut other = server.anonymous();
+        other.post("/v1/login", json!({ "username": "alice", "password": password })).await.is(StatusCode::OK);
+        // The other tab's request left with the cookie of before.
+        old.clone().post("/v1/logout", Value::Null).await.is(StatusCode::NO_CONTENT);
+        assert!(!user.is_somebody().await, "{how}");
+        assert!(other.is_somebody().await, "another session is not meant");
+        // Done once: what has ended is looked up and not written again.
+        let events = async || {
+            let all = Slice { limit: 1000, ..Slice::default() };
+            server.app.store().events(audit::Filter::default(), all).await.unwrap().items.len()
+        };
+        let before = events().await;
+        old.clone().post("/v1/logout", Value::Null).await.is(StatusCode::NO_CONTENT);
+        assert_eq!(events().await, before);
+        user = other;
     }
 }
 

@@ -234,34 +234,6 @@ async fn other_changes_of_the_account_leave_the_link_as_it_is() {
     confirm(&server, &token, NEW).await.is(StatusCode::NO_CONTENT);
 }
 
-#[tokio::test]
-async fn of_two_answers_at_once_exactly_one_counts() {
-    let server = Server::start().await;
-    server.somebody("alice", "alice@example.com").await;
-    for round in 0..200 {
-        let token = server.reset_mail("alice@example.com").await.token();
-        let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(2));
-        let answers = at_once(2, |n| {
-            let (mut client, barrier) = (server.anonymous(), std::sync::Arc::clone(&barrier));
-            let body = json!({ "token": token, "new_password": format!("password number {n}") });
-            Box::pin(async move {
-                barrier.wait().await;
-                client.post("/v1/password/reset/confirm", body).await
-            })
-        })
-        .await;
-        let won: Vec<bool> = answers.iter().map(|answer| answer.status == StatusCode::NO_CONTENT).collect();
-        assert_eq!(won.iter().filter(|won| **won).count(), 1, "round {round}: {won:?}");
-        for (answer, won) in answers.into_iter().zip(&won) {
-            if !won {
-                answer.is_problem("invalid_token");
-            }
-        }
-        let winner = format!("password number {}", usize::from(won[1]));
-        assert_eq!(log_in(&server, "alice", &winner).await, StatusCode::OK, "round {round}");
-    }
-}
-
 /// Answers as bytes, without what differs by nature: the time.
 async fn on_the_wire(server: &Server, email: &str) -> (u16, Vec<(String, String)>, Vec<u8>) {
     let body = json!({ "email": email }).to_string();

@@ -1,0 +1,160 @@
+//! The reference itself: it objects to what must not be, and to nothing else.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use poem::http::Method;
+use serde_json::{Value, json};
+
+use super::History;
+
+/// The superuser of these histories.
+const ADMIN: &str = "admin";
+
+/// A token as far as the reference looks into one.
+fn token(sid: &str, issue: u32) -> String {
+    let claims = json!({ "sid": sid, "preferred_username": ADMIN });
+    format!("h.{}.{issue}", URL_SAFE_NO_PAD.encode(claims.to_string()))
+}
+
+/// A history in which `ADMIN` is in a session, and its first token.
+fn entered() -> (History, String) {
+    let mut history = History::with(ADMIN, "1", "old");
+    let first = token("session-1", 1);
+    let log_in = json!({ "username": ADMIN, "password": "old" });
+    call(&mut history, "POST /v1/login", log_in, None, 200, json!({ "user": { "username": ADMIN } }), Some(&first));
+    (history, first)
+}
+
+fn begin(history: &mut History, what: &str, body: Value, token: Option<&str>) -> usize {
+    let (method, path) = what.split_once(' ').unwrap();
+    history.begins(&method.parse::<Method>().unwrap(), path, body, token)
+}
+
+fn call(
+    history: &mut History,
+    what: &str,
+    body: Value,
+    token: Option<&str>,
+    status: u16,
+    reply: Value,
+    set: Option<&str>,
+) {
+    let number = begin(history, what, body, token);
+    history.answered(number, status, reply, set);
+}
+
+fn log_out(history: &mut History, token: &str) {
+    call(history, "POST /v1/logout", Value::Null, Some(token), 204, Value::Null, None);
+}
+
+fn verify(history: &mut History, token: &str, status: u16) {
+    call(history, "GET /v1/verify", Value::Null, Some(token), status, Value::Null, None);
+}
+
+#[track_caller]
+fn objects(mut history: History, to: &str) {
+    let faults = history.faults();
+    assert!(faults.len() == 1 && faults[0].contains(to), "{to}: {faults:?}");
+}
+
+#[test]
+fn a_token_lives_until_its_session_is_ended_and_not_longer() {
+    let (mut history, first) = entered();
+    verify(&mut history, &first, 204);
+    log_out(&mut history, &first);
+    verify(&mut history, &first, 401);
+    assert!(history.faults().is_empty());
+
+    let (mut history, first) = entered();
+    log_out(&mut history, &first);
+    verify(&mut history, &first, 204);
+    objects(history, "accepted, after it was ended");
+
+    let (mut history, first) = entered();
+    verify(&mut history, &first, 401);
+    objects(history, "nothing had ended it");
+
+    // The renewed one is of the same session, also when it arrives after the end.
+    let (mut history, first) = entered();
+    let renewal = begin(&mut history, "POST /v1/session/renew", Value::Null, Some(&first));
+    log_out(&mut history, &first);
+    let second = token("session-1", 2);
+    history.answered(renewal, 200, Value::Null, Some(&second));
+    verify(&mut history, &second, 204);
+    objects(history, "accepted, after it was ended");
+}
+
+#[test]
+fn what_goes_on_meanwhile_may_come_out_either_way_and_stays_as_it_came_out() {
+    for (first_answer, then, objection) in
+        [(204, 204, None), (401, 401, None), (401, 204, Some("after it was refused")), (204, 401, None)]
+    {
+        let (mut history, first) = entered();
+        let everywhere = begin(&mut history, "DELETE /v1/users/1/sessions", Value::Null, None);
+        verify(&mut history, &first, first_answer);
+        verify(&mut history, &first, then);
+        history.answered(everywhere, 204, Value::Null, None);
+        match objection {
+            Some(objection) => objects(history, objection),
+            None => assert_eq!(history.faults(), [""; 0]),
+        }
+    }
+    // A refusal was none.
+    let (mut history, first) = entered();
+    call(&mut history, "DELETE /v1/users/1/sessions", Value::Null, None, 403, Value::Null, None);
+    verify(&mut history, &first, 401);
+    objects(history, "nothing had ended it");
+}
+
+#[test]
+fn an_old_password_opens_nothing_that_lasts() {
+    let change = json!({ "old_password": "old", "new_password": "new" });
+    for (password, lives) in [("old", false), ("new", true)] {
+        for status in [204, 401] {
+            let (mut history, first) = entered();
+            let changing = begin(&mut history, "POST /v1/password", change.clone(), Some(&first));
+            let entering = json!({ "username": ADMIN, "password": password });
+            let entering = begin(&mut history, "POST /v1/login", entering, None);
+            history.answered(changing, 200, Value::Null, Some(&token("session-1", 2)));
+            let second = token("session-2", 1);
+            history.answered(entering, 200, json!({ "user": { "username": ADMIN } }), Some(&second));
+            verify(&mut history, &second, status);
+            match (lives, status) {
+                (true, 401) => objects(history, "nothing had ended it"),
+                (false, 204) => objects(history, "accepted, after it was ended"),
+                _ => assert_eq!(history.faults(), [""; 0]),
+            }
+        }
+    }
+    let (mut history, first) = entered();
+    call(&mut history, "POST /v1/password", change, Some(&first), 200, Value::Null, None);
+    let late = json!({ "username": ADMIN, "password": "old" });
+    call(&mut history, "POST /v1/login", late, None, 200, json!({ "user": { "username": ADMIN } }), None);
+    objects(history, "nobody could come in so");
+}
+
+#[test]
+fn a_right_is_shown_while_it_may_be_granted_and_at_no_other_time() {
+    let user = |rights: Value| json!({ "is_superuser": false, "user_permissions": rights });
+    for (before, meanwhile, has, objection) in [
+        (json!(["a.b"]), None, true, None),
+        (json!(["a.b"]), None, false, Some("nobody took it")),
+        (json!([]), None, true, Some("nobody granted it")),
+        (json!([]), Some(json!(["a.b"])), true, None),
+        (json!([]), Some(json!(["a.b"])), false, None),
+        (json!([]), Some(json!(["a.c"])), true, Some("nobody granted it")),
+    ] {
+        let (mut history, first) = entered();
+        call(&mut history, "PATCH /v1/users/1", user(before), None, 200, Value::Null, None);
+        if let Some(meanwhile) = meanwhile {
+            begin(&mut history, "PATCH /v1/users/1", user(meanwhile), None);
+        }
+        let asked = json!({ "permissions": ["a.b"] });
+        let told = json!({ "results": { "a.b": has } });
+        call(&mut history, "POST /v1/permissions/check", asked, Some(&first), 200, told, None);
+        match objection {
+            Some(objection) => objects(history, objection),
+            None => assert_eq!(history.faults(), [""; 0]),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The judgement: what an answer may be, by what was done before it and what may have been done meanwhile.
+
+use std::cmp::Ordering;
+
+use poem::http::Method;
+use serde_json::{Value, json};
+
+use super::{Call, EVERYBODY, End, History, Scope, Session, Span, Standing, Token};
+
+impl History {
+    /// Whatever the member of the thing could have been at some moment of the span.
+    fn could_be(&self, thing: &str, member: &'static str, span: Span) -> Vec<&Value> {
+        let Some(written) = self.written.get(&(thing.to_owned(), member)) else { return Vec::new() };
+        // What was over before another write began that was done before the span is no more.
+        let done = written.iter().map(|(call, _)| &self.calls[*call]);
+        let done = done.filter(|write| write.is_done() && write.span.is_before(span));
+        let latest = done.map(|write| write.span.began).max().unwrap_or_default();
+        let stands = |span: Span, write: Span| write.began < span.answered && write.answered >= latest;
+        written.iter().filter(|(call, _)| stands(span, self.calls[*call].span)).map(|(_, value)| value).collect()
+    }
+
+    /// Which of the two was first: the call that a token owes its life to, or the end.
+    fn order(&self, at: usize, ends: usize, user: &str) -> Option<Ordering> {
+        let (ground, end) = (&self.calls[at], &self.calls[ends]);
+        if ground.span.is_before(end.span) {
+            return Some(Ordering::Less);
+        }
+        if end.span.is_before(ground.span) {
+            return Some(Ordering::Greater);
+        }
+        // A log-in came between the call that set its password and the one that set the next.
+        let setter = self.setters.get(&(user.to_owned(), ground.text("password").to_owned()));
+        if let Some(set) = setter.filter(|_| ground.is(&Method::POST, "/v1/login")) {
+            if *set == ends || end.span.is_before(self.calls[*set].span) {
+                return Some(Ordering::Greater);
+            }
+            if end.sets_password() && self.calls[*set].span.is_before(end.span) {
+                return Some(Ordering::Less);
+            }
+        }
+        // Whoever was disabled came in before, unless somebody may have let them in again.
+        let later = Span { began: end.span.answered.saturating_add(1), answered: ground.span.answered };
+        let stays_out = || self.could_be(user, "is_active", later).iter().all(|is_active| **is_active == false);
+        (end.disables() && end.is_done() && stays_out()).then_some(Ordering::Less)
+    }
+
+    /// What an answer in this span may be to the token.
+    fn standing(&self, token: &Token, span: Span) -> Standing {
+        let session = &self.sessions[token.session];
+        let (user, since) = (session.user.as_deref(), self.calls[session.origin].span.began);
+        if let Some(by) = token.dead.filter(|by| self.calls[*by].span.is_before(span)) {
+            return Standing::Dead(by);
+        }
+        let places = [Some(format!("session {}", session.sid)), user.map(str::to_owned), Some(EVERYBODY.to_owned())];
+        let mut standing = Standing::Live;
+        // What was over before the session began does not count.
+        let later = |ends: &'_ Vec<End>| ends.partition_point(|end| end.all_answered < since);
+        let ends = places.iter().flatten().filter_map(|place| self.ends.get(place));
+        for end in ends.flat_map(|ends| &ends[later(ends)..]) {
+            let order = match end.scope {
+                Scope::Session => Some(Ordering::Less),
+                Scope::User if end.call == token.ground => Some(Ordering::Greater),
+                Scope::User => self.order(token.ground, end.call, user.unwrap()),
+                Scope::ApiTokens if token.scope.is_none() => Some(Ordering::Greater),
+                Scope::ApiTokens => None,
+                Scope::Epoch => self.order(session.origin, end.call, EVERYBODY),
+            };
+            let call = &self.calls[end.call];
+            if order == Some(Ordering::Less) && call.is_done() && call.span.is_before(span) {
+                return Standing::Dead(end.call);
+            }
+            // What it survived does not end it.
+            let survived = token.accepted.is_some_and(|accepted| call.span.is_before(accepted));
+            if order != Some(Ordering::Greater) && !span.is_before(call.span) && !survived {
+                standing = Standing::Either;
+            }
+        }
+        standing
+    }
+
+    pub(super) fn judge(&mut self, number: usize) -> Result<(), String> {
+        let call = &self.calls[number];
+        if call.status == 0 {
+            return Ok(());
+        }
+        if call.status >= 500 {
+            return Err(format!("{}: it failed", self.told(number)));
+        }
+        if call.is(&Method::POST, "/v1/login") {
+            return self.judge_log_in(number);
+        }
+        let free = ["/v1/logout", "/v1/register", "/v1/password/reset", "/v1/email/verify/confirm"];
+        let is_free = free.iter().any(|path| call.path.starts_with(path));
+        let Some(token) = call.token.filter(|_| !is_free) else { return Ok(()) };
+        // What only somebody may do is refused to nobody.
+        let is_nobody = self.sessions[self.tokens[token].session].user.is_none();
+        if is_nobody && !call.path.starts_with("/v1/session") {
+            return Ok(());
+        }
+        let (span, is_accepted) = (call.span, call.status != 401);
+        let standing = self.standing(&self.tokens[token], span);
+        let known = &mut self.tokens[token];
+        match (is_accepted, standing, known.refused) {
+            (true, Standing::Dead(by), _) => {
+                let (what, by) = (self.told(number), self.told(by));
+                return Err(format!("{what}: accepted, after it was ended by {by}"));
+            }
+            (true, _, Some(refused)) if self.calls[refused].span.is_before(span) => {
+                let (what, before) = (self.told(number), self.told(refused));
+                return Err(format!("{what}: accepted, after it was refused to {before}"));
+            }
+            (false, Standing::Live, _) => {
+                return Err(format!("{}: refused, and nothing had ended it", self.told(number)));
+            }
+            (true, ..) => known.accepted = known.accepted.filter(|known| known.began > span.began).or(Some(span)),
+            (false, standing, _) => {
+                known.refused = known.refused.or(Some(number));
+                if let Standing::Dead(by) = standing {
+                    known.dead = Some(by);
+                }
+            }
+        }
+        if is_accepted { self.judge_rights(number, token) } else { Ok(()) }
+    }
+
+    /// A log-in comes in by a password that could be the present one, and is refused for a reason only.
+    fn judge_log_in(&self, number: usize) -> Result<(), String> {
+        let call = &self.calls[number];
+        let (user, password) = (call.text("username"), call.text("password"));
+        let passwords = self.could_be(user, "password", call.span);
+        let is_active = self.could_be(user, "is_active", call.span);
+        let enters = passwords.iter().any(|known| **known == password) && is_active.contains(&&json!(true));
+        let meanwhile = |end: &End| {
+            let end = self.calls[end.call].span;
+            !end.is_before(call.span) && !call.span.is_before(end)
+        };
+        let fails = passwords.is_empty()
+            || passwords.iter().any(|known| **known != password)
+            || is_active.contains(&&json!(false))
+            || self.ends.get(user).is_some_and(|ends| ends.iter().any(meanwhile));
+        match call.is_done() {
+            true if !enters => Err(format!("{}: nobody could come in so", self.told(number))),
+            false if !fails => Err(format!("{}: refused, and all was right", self.told(number))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whoever a token is of, what it may, and what the record says is what could have been granted.
+    fn judge_rights(&self, number: usize, token: usize) -> Result<(), String> {
+        let call = &self.calls[number];
+        let (token, session) = (&self.tokens[token], &self.sessions[self.tokens[token].session]);
+        let (path, query) = call.path.split_once('?').unwrap_or((&call.path, ""));
+        let mut shown: Vec<(String, bool)> = Vec::new();
+        if let Some(results) = call.reply["results"].as_object() {
+            shown.extend(results.iter().map(|(name, has)| (name.clone(), *has == true)));
+        }
+        if let Some(name) = query.strip_prefix("permission=").filter(|_| path == "/v1/verify") {
+            shown.push((name.to_owned(), call.status == 204));
+        }
+        for (name, has) in shown {
+            let user = session.user.as_deref();
+            let (mut may, mut may_not) = user.map_or((false, true), |user| self.allowed(user, &name, call.span));
+            if let Some(scope) = &token.scope {
+                let within = scope.as_array().unwrap().contains(&json!(name));
+                (may, may_not) = (may && within, may_not || !within);
+            }
+            if (has && !may) || (!has && !may_not) {
+                let wrong = if has { "has, and nobody granted it" } else { "lacks, and nobody took it" };
+                return Err(format!("{}: {name}: {wrong}", self.told(number)));
+            }
+        }
+        if call.is(&Method::GET, "/v1/session") && call.reply != json!([session.sid, session.user]) {
+            return Err(format!("{}: of somebody else: {}", self.told(number), call.reply));
+        }
+        if let Some(user) = path.strip_prefix("/v1/users/").and_then(|id| self.names.get(id))
+            && call.is(&Method::GET, path)
+            && call.is_done()
+        {
+            for member in ["is_active", "is_superuser", "user_permissions"] {
+                if !self.could_be(user, member, call.span).contains(&&call.reply[member]) {
+                    return Err(format!("{}: {member} on record: {}", self.told(number), call.reply[member]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the user may have the permission at some moment of the span, and whether the user may lack it.
+    fn allowed(&self, user: &str, name: &str, span: Span) -> (bool, bool) {
+        let grants = |value: &&Value| value.as_array().is_some_and(|names| names.contains(&json!(name)));
+        let (supers, direct) =
+            (self.could_be(user, "is_superuser", span), self.could_be(user, "user_permissions", span));
+        let of = |group: &Value| self.could_be(group.as_str().unwrap(), "permissions", span);
+        let memberships = self.could_be(user, "groups", span);
+        let memberships: Vec<&Vec<Value>> = memberships.iter().filter_map(|groups| groups.as_array()).collect();
+        let may = supers.iter().any(|is| **is == true)
+            || direct.iter().any(grants)
+            || memberships.iter().any(|groups| groups.iter().any(|group| of(group).iter().any(grants)));
+        let may_not = supers.iter().any(|is| **is == false)
+            && direct.iter().any(|names| !grants(names))
+            && memberships.iter().any(|groups| groups.iter().all(|group| of(group).iter().any(|now| !grants(now))));
+        (may, may_not)
+    }
+
+    /// The call in words: what was asked, of whom, when, and what was answered.
+    fn told(&self, number: usize) -> String {
+        let Call { method, path, body, token, span, status, .. } = &self.calls[number];
+        let who = token.map(|token| {
+            let Session { user, sid, .. } = &self.sessions[self.tokens[token].session];
+            format!(" by {} in session {}", user.as_deref().unwrap_or("nobody"), &sid[..6])
+        });
+        let (began, answered) = (span.began, span.answered);
+        let body = if body.is_null() { String::new() } else { format!(" {body}") };
+        format!("[{method} {path}{body}{} at {began} to {answered}: {status}]", who.unwrap_or_default())
+    }
+}
