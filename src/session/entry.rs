@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::password::Password;
 use crate::revocation::Standing;
 use crate::store::{Member, OpenSession, Write};
+use crate::throttle::Subject;
 use crate::user::{User, Username};
 
 /// How often a log-in is made durable anew while the user's generation moves on under it.
@@ -20,7 +21,8 @@ const TRIES: usize = 4;
 /// Ends the session: every token of it, older or newer, on the very next request. Does nothing for the empty one.
 ///
 /// # Errors
-/// `Unavailable` when this could not be made durable. The session lives on then.
+/// `Throttled` after too many anonymous sessions from the client's address; `Unavailable` when this could not be made
+/// durable. The session lives on then.
 pub async fn end(app: &App, session: &Session, client: &Client) -> Result<(), Error> {
     match session.claims() {
         Some(claims) => finish(app, claims, Action::Flush, client).await,
@@ -32,7 +34,7 @@ pub async fn end(app: &App, session: &Session, client: &Client) -> Result<(), Er
 /// one. Does nothing for a token that is none, or whose session has ended.
 ///
 /// # Errors
-/// `Unavailable` when this could not be made durable. The session lives on then.
+/// As [`end`]. The session lives on then.
 pub async fn log_out(app: &App, token: Option<&str>, client: &Client) -> Result<(), Error> {
     let claims = token.and_then(|text| app.tokens().read(text, app.now()));
     match claims.filter(|claims| app.revocations().judge(claims) != Standing::Dead) {
@@ -41,8 +43,12 @@ pub async fn log_out(app: &App, token: Option<&str>, client: &Client) -> Result<
     }
 }
 
-/// Ends the session of the claims. That of nobody in particular leaves no event: anybody can make any number of them.
+/// Ends the session of the claims. That of nobody in particular leaves no event: anybody can make any number of them,
+/// and the ends of them are counted by address.
 async fn finish(app: &App, claims: &Claims, action: Action, client: &Client) -> Result<(), Error> {
+    if claims.sub.is_none() {
+        app.admit(&[Subject::EndFrom(&client.address)])?;
+    }
     let event = claims.sub.zip(claims.preferred_username.as_deref());
     let event = event.map(|(id, name)| Event::new(app.now(), action, client).by(id, name, Some(claims.sid)));
     conclude(app, Ending::of(claims), event).await
