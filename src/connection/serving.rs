@@ -7,9 +7,10 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -26,6 +27,9 @@ use super::table::{Serving, Table, Used};
 /// Bytes that are held of a request's line and fields, and of an answer that is not sent yet, for one connection: room
 /// for the largest header that is not refused, and for the beginning of the next request.
 const BUFFER_MAX: usize = 48 * 1024;
+
+/// Bytes of an answer that are given to the HTTP library at once.
+const PIECE: usize = 16 * 1024;
 
 /// Streams of one HTTP/2 connection at once: no fewer than 100 are advised (RFC 9113, section 6.5.2).
 const STREAMS_MAX: u32 = 128;
@@ -170,31 +174,82 @@ impl One {
 }
 
 /// An answer's body. A stream is being served for as long as it lasts; of what is whole already only the sending is left.
+///
+/// It goes out in pieces: the HTTP library copies each one that it takes, and would hold a whole copy of a large page for
+/// every client that does not read.
 struct Answer<B> {
     body: B,
+    /// What was taken from the body and not given on yet.
+    rest: Bytes,
     _serving: Option<Serving>,
 }
 
 impl<B: Body> Answer<B> {
     fn new(body: B, serving: Serving) -> Self {
         let is_stream = body.size_hint().exact().is_none();
-        Self { body, _serving: is_stream.then_some(serving) }
+        Self { body, rest: Bytes::new(), _serving: is_stream.then_some(serving) }
     }
 }
 
-impl<B: Body<Error = io::Error> + Unpin> Body for Answer<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for Answer<B> {
+    type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Self::Data>>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                ended => return Poll::Ready(ended),
+            }
+        }
+        let piece = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (left, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(left.lower() + rest);
+        if let Some(upper) = left.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use futures_util::future::poll_fn;
+    use hyper::body::Body as _;
+    use poem::Response;
+
+    use super::super::table::Table;
+    use super::{Answer, PIECE};
+
+    #[tokio::test]
+    async fn a_large_answer_goes_out_in_pieces_and_whole() {
+        let page = Bytes::from(vec![7; 5 * PIECE + 1]);
+        let response: hyper::Response<_> = Response::builder().body(page.clone()).into();
+        let used = Table::add(&Arc::default());
+        let mut answer = Answer::new(response.into_body(), used.serve());
+        let mut got = Vec::new();
+        while !answer.is_end_stream() {
+            assert_eq!(answer.size_hint().exact(), Some((page.len() - got.len()) as u64));
+            let frame = poll_fn(|cx| std::pin::Pin::new(&mut answer).poll_frame(cx)).await.unwrap().unwrap();
+            let data = frame.into_data().unwrap();
+            assert!((1..=PIECE).contains(&data.len()));
+            got.extend_from_slice(&data);
+        }
+        assert!(got == page);
     }
 }
