@@ -255,7 +255,9 @@ pub(crate) fn revoking(app: &App, before: &User, after: &mut User) -> Vec<Write>
     }
     let versions = |user: &User| (user.generation, user.rights_version);
     let mut writes = vec![Write::ChangeUser { user: Box::new(after.clone()), was: before.version }];
-    if versions(before) != versions(after) {
+    if before.generation != after.generation {
+        writes.extend(app.marks(after));
+    } else if versions(before) != versions(after) {
         writes.push(app.mark(after));
     }
     writes

@@ -248,7 +248,9 @@ impl<'a> Staff<'a> {
             let was = user.version;
             user.generation += 1;
             let event = self.event(Action::DeleteUser).to(Target::user(id, user.username.as_str()));
-            self.commit(event, vec![self.app.mark(&user), Write::DeleteUser { id, was }]).await
+            let mut writes = self.app.marks(&user);
+            writes.push(Write::DeleteUser { id, was });
+            self.commit(event, writes).await
         });
         self.watched(Action::DeleteUser, Some(Target::user(id, "")), act).await
     }

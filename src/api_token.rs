@@ -13,6 +13,7 @@ use crate::audit::{Action, Client, Target};
 use crate::claims::{Claims, LIFE_MAX, SessionId, UserId, instant};
 use crate::error::{Error, Fault, TokenFault};
 use crate::revocation::Standing;
+use crate::revocation::endings::Kind;
 use crate::rights::{GroupTable, Holder, Permission};
 use crate::session::{Session, refreshed};
 use crate::store::{ApiToken, Revocation, Write};
@@ -128,7 +129,8 @@ pub struct NewToken<'a> {
 ///
 /// # Errors
 /// Faults of the members; `TokenTooLarge` when the text would have more than [`TOKEN_BYTES_MAX`] bytes;
-/// `TooManyTokens` beyond [`TOKENS_MAX`]; `NotAuthenticated` or `Outdated` when session or rights are not what they
+/// `TooManyTokens` beyond [`TOKENS_MAX`], and after [`EACH_MAX`](crate::revocation::endings::EACH_MAX) that were ended
+/// and would not be over yet; `NotAuthenticated` or `Outdated` when session or rights are not what they
 /// were; `Unavailable` when it could not be made durable.
 pub async fn make(
     app: &App,
@@ -137,6 +139,10 @@ pub async fn make(
     client: &Client,
 ) -> Result<(ApiToken, String), Error> {
     let owner = session.id()?;
+    // Each of them is listed until its own end.
+    if app.revocations().endings().are_full(owner, Kind::ApiToken, app.now()) {
+        return Err(Error::TooManyTokens);
+    }
     let claims = session.claims().ok_or(Error::NotAuthenticated(TokenFault::Anonymous))?;
     let (scope, mut faults) = scope(app, session, new.permissions).await?;
     let name = name(new.name).map_err(|fault| faults.push(fault)).unwrap_or_default();

@@ -240,6 +240,19 @@ impl App {
         for revocation in &changes.revocations {
             self.0.revocations.learn(revocation);
         }
+        for (user, kind, closed) in changes.closed {
+            for revocation in &changes.revocations {
+                if let Revocation::Session { id, until } = *revocation
+                    && id == closed
+                {
+                    self.0.revocations.count_for(user, kind, id, until);
+                }
+            }
+        }
+        // Once the user's own is in force.
+        for (user, ids) in changes.covered {
+            self.0.revocations.cover(user, &ids);
+        }
         if !changes.groups.is_empty() {
             let mut feed = self.feed();
             feed.learn(changes.groups);
@@ -497,6 +510,16 @@ impl App {
         let _step = self.0.epoch_step.lock().await;
         others.push(Write::Revoke(Revocation::Epoch(self.0.revocations.epoch() + 1)));
         self.commit(others).await
+    }
+
+    /// The writes that end older generations of the user; what was ended one by one before is dropped, as they cover
+    /// it. The record has a higher generation than the one that is stored: a session's token of that generation can only
+    /// be issued after this commit, and none by a session that had ended before.
+    #[must_use]
+    pub fn marks(&self, user: &User) -> Vec<Write> {
+        let ids = self.0.revocations.endings().of(user.id);
+        let covered = (!ids.is_empty()).then_some(Write::DropCovered { user: user.id, ids });
+        std::iter::once(self.mark(user)).chain(covered).collect()
     }
 
     /// The write that ends older generations of the user, or makes older rights stale, as the record says.

@@ -117,6 +117,9 @@ pub struct Flags {
     /// A file with the token that reading /metrics takes, as Authorization: Bearer; without it there is none on --listen
     #[arg(long, env = "SIGNET_METRICS_TOKEN_FILE", value_name = "FILE")]
     pub metrics_token_file: Option<PathBuf>,
+    /// The most connections at once; those longest out of use end when one more comes; without it 16,384, or fewer where fewer files may be open
+    #[arg(long, env = "SIGNET_MAX_CONNECTIONS", value_name = "NUMBER")]
+    pub max_connections: Option<String>,
     /// How long to go on serving after the signal to stop, while /readyz says so already; a second signal ends it
     #[arg(long, env = "SIGNET_STOP_DELAY", default_value = "0s", value_name = "TIME")]
     pub stop_delay: String,
@@ -212,6 +215,8 @@ pub struct Config {
     pub metrics_listen: Option<String>,
     /// Who may read it on the address that everybody is served on.
     pub metrics: Scrape,
+    /// How many connections may be open at once; as many as there is usually room for without.
+    pub max_connections: Option<usize>,
     /// How long to go on serving after the signal to stop.
     pub stop_delay: Duration,
     /// The form of the log.
@@ -248,6 +253,9 @@ impl Flags {
             place("metrics-listen", listen)?;
         }
         let metrics = self.metrics_token_file.as_deref().map(metrics_token).transpose()?;
+        let max_connections =
+            self.max_connections.as_deref().map(|text| number("max-connections", text, 16..=1_000_000));
+        let max_connections = max_connections.transpose()?;
         let stop_delay = Duration::from_secs(time("stop-delay", &self.stop_delay, 0)?.into());
         for (flag, name) in [("issuer", &self.issuer), ("audience", &self.audience)] {
             if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
@@ -331,6 +339,7 @@ impl Flags {
             verify_page,
             metrics_listen: self.metrics_listen,
             metrics: metrics.unwrap_or_default(),
+            max_connections,
             stop_delay,
             log,
         })

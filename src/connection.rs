@@ -21,6 +21,13 @@ use crate::config::Tls;
 use crate::keys::place;
 use crate::metrics::{Gauge, Held};
 
+mod room;
+mod serving;
+mod table;
+
+pub use room::{USUAL, room};
+pub use serving::run;
+
 /// How long a connection may be silent, also in the middle of a message.
 const SILENCE_MAX: Duration = Duration::from_secs(75);
 

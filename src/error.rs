@@ -122,7 +122,7 @@ pub enum Error {
         /// Bytes that it may take.
         allowed: usize,
     },
-    /// The user has as many API tokens as there may be.
+    /// The user has as many API tokens as there may be, or ended as many as may be listed.
     #[error("too many API tokens")]
     TooManyTokens,
     /// Members of the request that cannot be accepted.

@@ -6,15 +6,17 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
 use crate::claims::{Claims, SessionId, UserId, instant};
 use crate::store::Revocation;
 
+pub mod endings;
 pub mod feed;
 
+use endings::{Endings, Kind};
 use feed::Feed;
 
 /// How a token stands.
@@ -36,7 +38,17 @@ pub struct Revocations {
     epoch: AtomicU64,
     /// The latest end of anything of this epoch that was dropped.
     forgotten: AtomicI64,
+    endings: Endings,
+    covered: Mutex<Covered>,
     feed: Feed,
+}
+
+/// Endings that a generation of their user covers. They stay until the sweep after the next one: whoever reads the list
+/// meanwhile, page by page, may have passed the place where that generation stands now.
+#[derive(Debug, Default)]
+struct Covered {
+    before_last_sweep: Vec<SessionId>,
+    since: Vec<SessionId>,
 }
 
 impl Default for Revocations {
@@ -46,6 +58,8 @@ impl Default for Revocations {
             users: Sharded::default(),
             epoch: AtomicU64::default(),
             forgotten: AtomicI64::new(i64::MIN),
+            endings: Endings::default(),
+            covered: Mutex::default(),
             feed: Feed::default(),
         }
     }
@@ -87,6 +101,23 @@ impl Revocations {
         if is_news {
             self.feed.tell(*revocation);
         }
+    }
+
+    /// Takes in whose session or API token it is that has ended: what is held for one user is bounded by that.
+    pub fn count_for(&self, user: UserId, kind: Kind, id: SessionId, until: DateTime<Utc>) {
+        self.endings.learn(user, kind, id, until);
+    }
+
+    /// Who has ended how many one by one.
+    #[must_use]
+    pub fn endings(&self) -> &Endings {
+        &self.endings
+    }
+
+    /// Takes in that a generation of the user covers these, which was learned before. They are dropped some sweeps later.
+    pub fn cover(&self, user: UserId, ids: &[SessionId]) {
+        self.endings.covered(user, ids);
+        self.covered.lock().unwrap_or_else(PoisonError::into_inner).since.extend_from_slice(ids);
     }
 
     /// How a token with these claims stands.
@@ -154,12 +185,20 @@ impl Revocations {
     /// every token that it may have covered is dead.
     pub fn forget(&self, now: DateTime<Utc>) {
         let now = now.timestamp();
-        let drop = |until| {
+        let note = |until| {
             self.forgotten.fetch_max(until, Ordering::SeqCst);
             false
         };
-        self.sessions.retain(|until| *until > now || drop(*until));
-        self.users.retain(|mark| mark.until > now || drop(mark.until));
+        self.sessions.retain(|until| *until > now || note(*until));
+        self.users.retain(|mark| mark.until > now || note(mark.until));
+        self.endings.forget(instant(now));
+        let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+        let Covered { before_last_sweep, since } = &mut *covered;
+        let gone = std::mem::replace(before_last_sweep, std::mem::take(since));
+        drop(covered);
+        for id in gone {
+            self.sessions.remove(id.bytes());
+        }
     }
 
     /// Takes in that something with this end was dropped, in the present epoch.
@@ -211,6 +250,11 @@ impl<V: Copy + PartialEq> Sharded<V> {
         let mut shard = shard.unwrap_or_else(PoisonError::into_inner);
         let value = change(shard.get(&id));
         shard.insert(id, value) != Some(value)
+    }
+
+    fn remove(&self, id: &[u8; 16]) {
+        let shard = self.shards[usize::from(id[15])].write();
+        shard.unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     fn retain(&self, keep: impl Fn(&V) -> bool) {

@@ -34,6 +34,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How long mails that are on their way may take after that.
 const DRAIN_MAIL: Duration = Duration::from_secs(5);
 
+/// Connections at once to read what is measured.
+const READERS_MAX: usize = 64;
+
 /// Why the server could not start or go on: what, why, and how to mend it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -56,6 +59,7 @@ pub struct Server {
     mail: String,
     metrics: Option<Metrics>,
     stop_delay: Duration,
+    most: usize,
 }
 
 /// The listener for whoever reads what is measured.
@@ -79,9 +83,7 @@ impl Metrics {
     async fn serve(self, app: App) {
         let settings = Settings { metrics: self.scrape, ..Settings::default() };
         let endpoint = crate::api::metrics::alone().with(Front::new(app, settings));
-        if let Err(why) = poem::Server::new_with_acceptor(self.acceptor).run(endpoint).await {
-            tracing::error!(%why, "what is measured can be read no more");
-        }
+        connection::run(self.acceptor, endpoint, READERS_MAX, std::future::pending(), DRAIN).await;
     }
 }
 
@@ -115,6 +117,7 @@ impl Server {
         if let Some(refusal) = crate::import::refusal(&config.data) {
             return Err(cannot(refusal));
         }
+        let most = connection::room(config.max_connections).map_err(cannot)?;
         let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
         let keyring = keyring(&config.keys, config.seal_data)?;
         let store = Embedded::open(&config.data).map_err(cannot)?;
@@ -170,6 +173,7 @@ impl Server {
             mail,
             metrics,
             stop_delay: config.stop_delay,
+            most,
         })
     }
 
@@ -206,7 +210,7 @@ impl Server {
     /// Serves until `stop` is done, then lets running requests finish. SIGHUP reads the keys again.
     ///
     /// # Errors
-    /// When connections can be accepted no more.
+    /// None at present.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), CannotServe> {
         let reloading = tokio::spawn(reload_on_hangup(self.hangup, self.app.clone(), self.keys));
         let app = self.app.clone();
@@ -221,30 +225,40 @@ impl Server {
                 drop(tokio::time::timeout(self.stop_delay, told_again).await);
             }
         };
-        let served = serve(self.app, self.acceptor, self.settings, stop).await;
+        serve_at_most(self.most, self.app, self.acceptor, self.settings, stop).await;
         if let Some(measuring) = measuring {
             measuring.abort();
         }
         calibrating.abort();
         reloading.abort();
-        served
+        Ok(())
     }
 }
 
 /// Serves all of Signet's operations on the connections, until `stop` is done, running requests have finished and
-/// mails that are on their way have had a little time.
+/// mails that are on their way have had a little time. At most [`connection::USUAL`] connections at once.
 ///
 /// # Errors
-/// When connections can be accepted no more.
+/// None at present.
 pub async fn serve(
     app: App,
     acceptor: BoxAcceptor,
     settings: Settings,
     stop: impl Future<Output = ()>,
 ) -> Result<(), CannotServe> {
+    serve_at_most(connection::USUAL, app, acceptor, settings, stop).await;
+    Ok(())
+}
+
+async fn serve_at_most(
+    most: usize,
+    app: App,
+    acceptor: BoxAcceptor,
+    settings: Settings,
+    stop: impl Future<Output = ()>,
+) {
     let tending = tokio::spawn(app.clone().tend());
     let endpoint = crate::api::routes().with(Front::new(app.clone(), settings));
-    let server = poem::Server::new_with_acceptor(acceptor);
     let ending = app.clone();
     let stop = async move {
         stop.await;
@@ -252,7 +266,7 @@ pub async fn serve(
         // Streams have no end of their own, and running requests are waited for.
         ending.revocations().feed().close();
     };
-    let served = server.run_with_graceful_shutdown(endpoint, stop, Some(DRAIN)).await;
+    connection::run(acceptor, endpoint, most, stop, DRAIN).await;
     if let Some(post) = app.post() {
         post.finish(DRAIN_MAIL).await;
     }
@@ -260,7 +274,6 @@ pub async fn serve(
     if let Err(why) = app.settle().await {
         tracing::warn!(%why, "the latest counters of attempts could not be kept");
     }
-    served.map_err(cannot)
 }
 
 /// Done at the next SIGTERM or Ctrl-C.

@@ -19,6 +19,7 @@ use crate::token::{Successor, Verified};
 use crate::user::User;
 
 mod device;
+mod ending;
 mod entry;
 
 pub use device::{Attempt, remember};

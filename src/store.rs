@@ -322,6 +322,14 @@ pub enum Write {
     },
     /// Something ended.
     Revoke(Revocation),
+    /// Drops the revocations of single sessions and API tokens of the user, as the user's own covers them: those of which
+    /// it lasts as long, and none when there is none. Whoever writes this raises the user's generation in the same commit.
+    DropCovered {
+        /// Whose they are.
+        user: UserId,
+        /// Which ones.
+        ids: Vec<SessionId>,
+    },
     /// Counters of attempts. Of two ends of one the later one is kept, so that many nodes may count together.
     Count(Vec<Tally>),
     /// Drops revocations, open sessions, API tokens and counters that ended before the instant: the oldest ones first, and not all at

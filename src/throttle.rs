@@ -46,6 +46,8 @@ pub enum Subject<'a> {
     CheckFrom(&'a str),
     /// Naming the present password in order to change it.
     OldPasswordOf(UserId),
+    /// Ending an anonymous session from one address.
+    EndFrom(&'a str),
 }
 
 /// So many at once, then one in every so many seconds. Nobody ever waits for longer than `every`.
@@ -84,6 +86,9 @@ impl Subject<'_> {
             Self::CheckFrom(_) => (60, 1),
             // Whoever found a session open is not to find out the password.
             Self::OldPasswordOf(_) => (10, 30),
+            // Anybody can begin one for nothing, and each end is kept until the session would be over. A browser does
+            // so once in a while, and a hundred behind one address at once.
+            Self::EndFrom(_) => (100, 10),
         };
         Limit { at_once, every: every * 1000 }
     }
@@ -102,6 +107,7 @@ impl Subject<'_> {
             Self::AnswerFrom(_) => "answer_from",
             Self::CheckFrom(_) => "check_from",
             Self::OldPasswordOf(_) => "old_password_of",
+            Self::EndFrom(_) => "end_from",
         }
     }
 
@@ -119,6 +125,7 @@ impl Subject<'_> {
             Self::AnswerFrom(address) => Some(key(b"answer from", &[&network(address)?])),
             Self::CheckFrom(address) => Some(key(b"check from", &[&network(address)?])),
             Self::OldPasswordOf(user) => Some(key(b"old password of", &[user.bytes()])),
+            Self::EndFrom(address) => Some(key(b"end from", &[&network(address)?])),
         }
     }
 }

@@ -95,7 +95,7 @@ codes! {
     LastSuperuser "last_superuser" CONFLICT "No active superuser would be left"
         "Make another superuser first.";
     TooManyTokens "too_many_tokens" CONFLICT "There are as many API tokens as one user may have"
-        "End one that is not needed any more, with DELETE /v1/tokens/{id}.";
+        "End one with DELETE /v1/tokens/{id}; after a thousand that were ended early, end all with DELETE /v1/sessions.";
     PreconditionFailed "precondition_failed" PRECONDITION_FAILED "If-Match names another state than the present one"
         "Read it again, and repeat the change with the new ETag.";
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"

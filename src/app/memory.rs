@@ -5,7 +5,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::audit;
-use crate::claims::GroupId;
+use crate::claims::{GroupId, SessionId, UserId};
+use crate::revocation::endings::Kind;
 use crate::rights::{Group, GroupTable};
 use crate::store::{Revocation, Write};
 
@@ -18,6 +19,10 @@ pub(super) fn recorded(writes: &[Write]) -> Vec<audit::Event> {
 /// What a commit changes in memory.
 pub(super) struct Changes {
     pub(super) revocations: Vec<Revocation>,
+    /// Whose sessions and API tokens were closed.
+    pub(super) closed: Vec<(UserId, Kind, SessionId)>,
+    /// Endings that a generation of their user covers now.
+    pub(super) covered: Vec<(UserId, Vec<SessionId>)>,
     pub(super) groups: Vec<GroupChange>,
     /// What was done, for who counts it.
     pub(super) events: Vec<(audit::Action, audit::Outcome)>,
@@ -30,10 +35,22 @@ pub(super) enum GroupChange {
 
 impl Changes {
     pub(super) fn of(writes: &[Write]) -> Self {
-        let mut changes = Self { revocations: Vec::new(), groups: Vec::new(), events: Vec::new() };
+        let mut changes = Self {
+            revocations: Vec::new(),
+            closed: Vec::new(),
+            covered: Vec::new(),
+            groups: Vec::new(),
+            events: Vec::new(),
+        };
         for write in writes {
             match write {
                 Write::Revoke(revocation) => changes.revocations.push(*revocation),
+                Write::CloseSession { user, id } => changes.closed.push((*user, Kind::Session, *id)),
+                Write::DropToken { owner, id } => changes.closed.push((*owner, Kind::ApiToken, *id)),
+                Write::DropTokens { owner, ids } => {
+                    changes.closed.extend(ids.iter().map(|id| (*owner, Kind::ApiToken, *id)));
+                }
+                Write::DropCovered { user, ids } => changes.covered.push((*user, ids.clone())),
                 Write::Record(event) => changes.events.push((event.action, event.outcome)),
                 Write::CreateGroup(group) => changes.groups.push(GroupChange::Is(group.clone())),
                 Write::ChangeGroup { group, was } => {

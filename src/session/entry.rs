@@ -3,6 +3,7 @@
 //! Unlike the rest of a session's life, all of this is durable before it is answered.
 
 use super::device::{self, Attempt};
+use super::ending::{Ending, conclude, precede};
 use super::{Session, begin, identify, issue};
 use crate::app::{App, unavailable};
 use crate::audit::{Action, Client, Event, Target};
@@ -10,13 +11,18 @@ use crate::claims::{Claims, SessionId, UserId, instant};
 use crate::error::Error;
 use crate::password::Password;
 use crate::revocation::Standing;
-use crate::store::{Member, OpenSession, Revocation, Write};
+use crate::store::{Member, OpenSession, Write};
+use crate::throttle::Subject;
 use crate::user::{User, Username};
+
+/// How often a log-in is made durable anew while the user's generation moves on under it.
+const TRIES: usize = 4;
 
 /// Ends the session: every token of it, older or newer, on the very next request. Does nothing for the empty one.
 ///
 /// # Errors
-/// `Unavailable` when this could not be made durable. The session lives on then.
+/// `Throttled` after too many anonymous sessions from the client's address; `Unavailable` when this could not be made
+/// durable. The session lives on then.
 pub async fn end(app: &App, session: &Session, client: &Client) -> Result<(), Error> {
     match session.claims() {
         Some(claims) => finish(app, claims, Action::Flush, client).await,
@@ -29,7 +35,7 @@ pub async fn end(app: &App, session: &Session, client: &Client) -> Result<(), Er
 /// session has ended.
 ///
 /// # Errors
-/// `Unavailable` when this could not be made durable. The session lives on then.
+/// As [`end`]. The session lives on then.
 pub async fn log_out(app: &App, token: Option<&str>, client: &Client) -> Result<(), Error> {
     let Some(claims) = token.and_then(|text| app.tokens().read(text, app.now())) else { return Ok(()) };
     let is_dead = app.revocations().judge(&claims) == Standing::Dead;
@@ -45,22 +51,15 @@ async fn goes_on(app: &App, claims: &Claims) -> Result<bool, Error> {
     Ok(devices(app, user).await?.iter().any(|open| open.id == claims.sid))
 }
 
-/// Ends the session of the claims. That of nobody in particular leaves no event: anybody can make any number of them.
+/// Ends the session of the claims. That of nobody in particular leaves no event: anybody can make any number of them,
+/// and the ends of them are counted by address.
 async fn finish(app: &App, claims: &Claims, action: Action, client: &Client) -> Result<(), Error> {
-    let mut writes = ending(claims);
-    if let (Some(id), Some(name)) = (claims.sub, &claims.preferred_username) {
-        let event = Event::new(app.now(), action, client).by(id, name, Some(claims.sid));
-        writes.push(Write::Record(Box::new(event)));
+    if claims.sub.is_none() {
+        app.admit(&[Subject::EndFrom(&client.address)])?;
     }
-    app.commit(writes).await
-}
-
-fn ending(claims: &Claims) -> Vec<Write> {
-    let mut writes = vec![Write::Revoke(Revocation::Session { id: claims.sid, until: instant(claims.end) })];
-    if let Some(user) = claims.sub {
-        writes.push(Write::CloseSession { user, id: claims.sid });
-    }
-    writes
+    let event = claims.sub.zip(claims.preferred_username.as_deref());
+    let event = event.map(|(id, name)| Event::new(app.now(), action, client).by(id, name, Some(claims.sid)));
+    conclude(app, Ending::of(claims), event).await
 }
 
 /// A log-in: the user, and a new session for the client to be given. The session that the client had is ended.
@@ -118,14 +117,20 @@ async fn try_log_in(
     // 3. A disabled account is found out after the work, and in the same words.
     let user = found.filter(|_| verdict.right).ok_or(Error::InvalidCredentials)?;
     let upgrade = upgrade(app, &user, password.filter(|_| verdict.outdated)).await;
-    // 4. Rights and names of groups as they are now, read together; the password was judged by this generation.
-    let member = app.store().member(user.id).await.map_err(unavailable)?;
-    let member = member.filter(|member| member.user.generation == user.generation).ok_or(Error::InvalidCredentials)?;
-    // 5. The session is made durable against that generation.
-    enter(app, member, before, (Action::LogIn, client), upgrade).await.map_err(|error| match error {
-        Error::Changed => Error::InvalidCredentials,
-        error => error,
-    })
+    for _ in 0..TRIES {
+        // 4. Rights and names of groups as they are now, read together. The password was judged by this generation, or
+        // is the very one that was judged: a log-out everywhere is no reason to refuse it.
+        let member = app.store().member(user.id).await.map_err(unavailable)?;
+        let is_judged = |now: &User| now.generation == user.generation || now.password == user.password;
+        let member = member.filter(|member| is_judged(&member.user) && member.user.is_active);
+        let member = member.ok_or(Error::InvalidCredentials)?;
+        // 5. The session is made durable against that generation.
+        match enter(app, member, before, (Action::LogIn, client), upgrade.clone()).await {
+            Err(Error::Changed) => {}
+            entered => return entered,
+        }
+    }
+    Err(Error::InvalidCredentials)
 }
 
 /// The write that stores the right password under a hash of the present kind. Nothing when the hash workers are busy:
@@ -155,16 +160,25 @@ pub async fn enter(
     (action, client): (Action, &Client),
     mut others: Vec<Write>,
 ) -> Result<(User, Session), Error> {
+    // What was ended since the request arrived has left nothing behind.
+    let kept = before.claims().filter(|old| before.is_alive(app) && old.sub.is_none_or(|id| id == member.user.id));
+    let (ended, raised) = precede(app, before).await?;
+    others.extend(ended);
+    let member = match raised.filter(|raised| raised.user == member.user.id) {
+        // The user's own generation: the password was judged by the one before it, and this is the next one.
+        Some(raised) if raised.from == member.user.generation => {
+            let now = app.store().member(raised.user).await.map_err(unavailable)?;
+            now.filter(|now| now.user.generation == raised.to).ok_or(Error::Changed)?
+        }
+        Some(_) => return Err(Error::Changed),
+        None => member,
+    };
     let Member { mut user, groups } = member;
     let now = app.now();
     let mut claims = begin(app);
     identify(&mut claims, &user, groups);
-    if let Some(old) = before.claims() {
-        // What was ended since the request arrived has left nothing behind.
-        if before.is_alive(app) && old.sub.is_none_or(|id| id == user.id) {
-            claims.data.clone_from(&old.data);
-        }
-        others.extend(ending(old));
+    if let Some(old) = kept {
+        claims.data.clone_from(&old.data);
     }
     let open = OpenSession {
         id: claims.sid,
@@ -205,6 +219,5 @@ pub async fn end_one(app: &App, session: &Session, id: SessionId, client: &Clien
     let event = session.event(app, Action::EndSession, client).to(Target::session(id));
     let session = sessions.iter().find(|s| s.id == id).ok_or(Error::NotFound("session"))?;
     let OpenSession { id, user, ends, .. } = *session;
-    let ended = Write::Revoke(Revocation::Session { id, until: ends });
-    app.commit(vec![ended, Write::CloseSession { user, id }, Write::Record(Box::new(event))]).await
+    conclude(app, Ending { user: Some(user), id, until: ends }, Some(event)).await
 }

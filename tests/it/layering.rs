@@ -82,7 +82,7 @@ const API: [&[&str]; 12] = [
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 29] = [
+const FOREIGN: [(&str, &[&str]); 31] = [
     ("prometheus", &["metrics"]),
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys", "throttle"]),
@@ -102,7 +102,9 @@ const FOREIGN: [(&str, &[&str]); 29] = [
     ("clap", &["cli", "config"]),
     ("poem", &["api", "server", "connection"]),
     ("poem_openapi", &["api"]),
-    ("rustix", &["keys"]),
+    ("rustix", &["keys", "connection"]),
+    ("hyper", &["connection"]),
+    ("hyper_util", &["connection"]),
     ("lettre", &["mail"]),
     ("url", &["mail"]),
     ("idna", &["user"]),

@@ -11,6 +11,7 @@ mod catalogue;
 mod cli;
 mod cookie;
 mod cookies;
+mod endings;
 mod example;
 mod export;
 mod faults;

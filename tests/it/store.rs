@@ -453,6 +453,31 @@ async fn knows_the_latest_end_that_it_forgot(store: &SharedStore) {
     assert_eq!(forgotten().await, None);
 }
 
+/// An empty store, and single endings that a user's own takes the place of.
+async fn drops_what_is_covered(store: &SharedStore) {
+    let commit = async |writes: Vec<Write>| store.commit(writes).await.unwrap();
+    let (user, ids) = (UserId::random(), [(); 3].map(|()| SessionId::random()));
+    let session = |n: usize, until| Write::Revoke(Revocation::Session { id: ids[n], until: day(until) });
+    let cover = |n: &[usize]| Write::DropCovered { user, ids: n.iter().map(|n| ids[*n]).collect() };
+    let held = async || {
+        let found = store.state().await.unwrap().revocations;
+        let place = |of: &Revocation| match of {
+            Revocation::Session { id, .. } => ids.iter().position(|known| known == id),
+            _ => None,
+        };
+        found.iter().filter_map(place).collect::<BTreeSet<usize>>()
+    };
+    commit(vec![session(0, 1), session(1, 5), session(2, 9), cover(&[0, 1, 2])]).await;
+    assert_eq!(held().await, BTreeSet::from([0, 1, 2]), "nothing covers them");
+    let mark = Revocation::User { id: user, generation: 1, rights_version: 0, until: day(5) };
+    commit(vec![Write::Revoke(mark), cover(&[1, 2])]).await;
+    assert_eq!(held().await, BTreeSet::from([0, 2]), "one was not named, and one lasts longer");
+    // Dropped, it is not over: the latest end that was forgotten is of what was.
+    commit(vec![Write::Forget(day(1))]).await;
+    let state = store.state().await.unwrap();
+    assert_eq!((held().await, state.forgotten), (BTreeSet::from([2]), Some(day(1))));
+}
+
 #[tokio::test]
 async fn the_embedded_store_conforms() {
     let folder = TempDir::new().unwrap();
@@ -462,6 +487,9 @@ async fn the_embedded_store_conforms() {
     let folder = TempDir::new().unwrap();
     let store: SharedStore = Arc::new(Embedded::open(folder.path()).unwrap());
     knows_the_latest_end_that_it_forgot(&store).await;
+    let folder = TempDir::new().unwrap();
+    let store: SharedStore = Arc::new(Embedded::open(folder.path()).unwrap());
+    drops_what_is_covered(&store).await;
 }
 
 #[tokio::test]

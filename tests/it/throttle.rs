@@ -614,3 +614,37 @@ async fn answers_that_are_refused_are_bounded_and_the_right_one_is_not_held_up_e
     server.pass(31);
     visitor.post("/v1/email/verify/confirm", json!({ "token": "a.b.c" })).await.is_problem("invalid_token");
 }
+
+#[tokio::test]
+async fn anonymous_sessions_are_ended_slowly_from_one_address_and_those_of_users_are_not() {
+    let server = Server::start_with(throttled()).await;
+    let begin = async |address: &str| {
+        let mut somebody = Somebody::at(&server, address);
+        let headers = [("x-forwarded-for", address)];
+        somebody.client.call(Method::PATCH, "/v1/session", Some(json!({ "a": 1 })), &headers).await.is(StatusCode::OK);
+        somebody
+    };
+    for n in 0..100 {
+        let address = format!("2001:db8::{n:x}");
+        let mut somebody = begin(&address).await;
+        if n % 2 == 0 {
+            somebody.post("/v1/logout", Value::Null).await.is(StatusCode::NO_CONTENT);
+        } else {
+            let headers = [("x-forwarded-for", address.as_str())];
+            somebody.client.call(Method::DELETE, "/v1/session", None, &headers).await.is(StatusCode::NO_CONTENT);
+        }
+    }
+    let mut refused = begin("2001:db8::ffff").await;
+    let answer = refused.post("/v1/logout", Value::Null).await.is(StatusCode::TOO_MANY_REQUESTS);
+    assert!((1..=10).contains(&retry_after(&answer.is_problem("too_many_requests"))));
+    // What was not ended is not said to be: the session lives, and its cookie stays.
+    let kept = refused.client.get("/v1/session").await.is(StatusCode::OK);
+    assert_eq!(kept.json()["data"]["a"], 1);
+    let mut elsewhere = begin("198.51.100.1").await;
+    elsewhere.post("/v1/logout", Value::Null).await.is(StatusCode::NO_CONTENT);
+    // A log-in takes the place of one, and users log out as they like.
+    refused.log_in("admin", PASSWORD).await.is(StatusCode::OK);
+    refused.post("/v1/logout", Value::Null).await.is(StatusCode::NO_CONTENT);
+    server.pass(11);
+    begin("2001:db8::1").await.post("/v1/logout", Value::Null).await.is(StatusCode::NO_CONTENT);
+}

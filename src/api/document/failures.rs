@@ -62,6 +62,8 @@ const SPECIAL: [(Code, &[&str]); 12] = [
         &[
             "register_account",
             "login_account",
+            "logout_account",
+            "delete_session",
             "change_password",
             "update_me",
             "check_password",

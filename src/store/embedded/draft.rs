@@ -263,6 +263,7 @@ impl<'a> Draft<'a> {
             Write::ChangePermission { permission, was } => self.change_permission(permission, was),
             Write::DeletePermission { name, was } => self.delete_permission(&name, was),
             Write::Revoke(revocation) => self.revoke(revocation),
+            Write::DropCovered { user, ids } => self.drop_covered(user, &ids),
             Write::Count(tallies) => tallies.iter().try_for_each(|tally| self.count(tally)),
             Write::Forget(now) => self.forget(now),
             Write::Record(event) => {

@@ -1,12 +1,12 @@
-//! The audit log in a commit, and what is over: read from its new end, dropped from its old one.
+//! The audit log in a commit, and what is over or covered: read from its new end, dropped from its old one.
 
 use chrono::{DateTime, Utc};
 
 use super::{Draft, FORGET_MAX, Outcome, SEARCH_MAX, failed};
 use crate::audit::{Event, Filter};
-use crate::claims::instant;
+use crate::claims::{SessionId, UserId, instant};
 use crate::store::embedded::layout::{self, Key, from_json};
-use crate::store::{Page, Slice};
+use crate::store::{Page, Revocation, Slice};
 
 impl Draft<'_> {
     /// Events, the newest first. The key to go on from is the last one's own, in hexadecimal.
@@ -47,6 +47,24 @@ impl Draft<'_> {
     pub(in crate::store::embedded) fn forgotten(&self) -> Outcome<Option<DateTime<Utc>>> {
         let seconds = self.get(&Key::forgotten())?.and_then(|value| value.try_into().ok()).map(i64::from_be_bytes);
         Ok(seconds.map(instant))
+    }
+
+    pub(super) fn drop_covered(&mut self, user: UserId, ids: &[SessionId]) -> Outcome<()> {
+        let end = |draft: &Self, of: Revocation| -> Outcome<_> {
+            let key = Key::revocation(&of);
+            let found = draft.get(&key)?.map(|value| layout::revocation(&key, &value)).transpose()?;
+            Ok((key, found.and_then(|found| found.until())))
+        };
+        let until = DateTime::UNIX_EPOCH;
+        let (_, covers) = end(self, Revocation::User { id: user, generation: 0, rights_version: 0, until })?;
+        for id in ids {
+            let (key, ends) = end(self, Revocation::Session { id: *id, until })?;
+            if let Some(ends) = ends.filter(|ends| covers.is_some_and(|covers| *ends <= covers)) {
+                self.remove(Key::over_at(ends, &key));
+                self.remove(key);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn forget(&mut self, now: DateTime<Utc>) -> Outcome<()> {
