@@ -9,6 +9,7 @@ mod api_tokens;
 mod audit;
 mod catalogue;
 mod cli;
+mod connections;
 mod cookie;
 mod cookies;
 mod endings;

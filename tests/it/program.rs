@@ -47,8 +47,13 @@ pub(crate) fn command_at(folder: &Path, address: &str) -> Command {
 impl Program {
     /// Starts it, and waits until it listens.
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_by(command(folder), folder)
+    }
+
+    /// Starts it by a command of that folder, and waits until it listens.
+    pub(crate) fn start_by(mut command: Command, folder: &Path) -> Self {
         let log = File::options().append(true).create(true).open(folder.join("log")).unwrap();
-        let mut process = command(folder).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let listening = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on ")?.to_owned()));
         let Some(base) = listening else {
