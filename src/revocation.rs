@@ -285,3 +285,27 @@ impl Hasher for IdHasher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Revocations;
+    use crate::claims::{SessionId, UserId, instant};
+    use crate::store::Revocation;
+
+    #[test]
+    fn what_is_covered_stays_for_whoever_reads_the_list_page_by_page() {
+        let revocations = Revocations::default();
+        let (user, id, until) = (UserId::random(), SessionId::random(), instant(2_000_000_000));
+        let session = Revocation::Session { id, until };
+        revocations.learn(&session);
+        revocations.learn(&Revocation::User { id: user, generation: 2, rights_version: 0, until });
+        revocations.cover(user, &[id]);
+        let is_listed = || revocations.page(0).0.contains(&session);
+        assert!(is_listed());
+        revocations.forget(instant(1_900_000_000));
+        assert!(is_listed(), "a reader may have passed the place of the user's own before it was there");
+        revocations.forget(instant(1_900_000_000));
+        assert!(!is_listed());
+        assert_eq!(revocations.count(), (0, 1));
+    }
+}
