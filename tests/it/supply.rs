@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use chrono::NaiveDate;
+use spdx::{Expression, ParseMode};
 
 fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -106,18 +107,45 @@ fn nothing_that_is_shut_out_comes_in() {
     // Cargo locks what a feature that is off could bring. ring is named by crates that are built with aws-lc-rs.
     let with_ring: Vec<_> = crates.iter().filter(|one| one.needs.contains("ring")).map(|one| &*one.name).collect();
     assert!(with_ring.iter().all(|name| ["quinn-proto", "rustls-webpki"].contains(name)), "ring: {with_ring:?}");
+    let tree = tree("{p}");
+    let built: BTreeSet<_> = tree.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert!(built.contains("aws-lc-rs") && built.contains("rustls-webpki"), "the tree is not understood");
+    for (name, reason) in shut_out.iter().filter(|(name, _)| !name.contains(':')) {
+        assert!(!built.contains(name.as_str()), "{name} is built: {reason}");
+    }
+}
+
+/// A line for each crate that is built, for tests and benches too.
+fn tree(format: &str) -> BTreeSet<String> {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--offline", "--edges", "all", "--all-features", "--prefix", "none"])
-        .args(["--format", "{p}"])
+        .args(["--format", format])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    let tree = String::from_utf8(tree.stdout).unwrap();
-    let built: BTreeSet<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert!(built.contains("aws-lc-rs") && built.contains("rustls-webpki"), "the tree is not understood");
-    for (name, reason) in shut_out.iter().filter(|(name, _)| !name.contains(':')) {
-        assert!(!built.contains(name.as_str()), "{name} is built: {reason}");
+    let text = String::from_utf8(tree.stdout).unwrap();
+    text.lines()
+        .filter(|line| !line.is_empty() && !line.contains(" feature \""))
+        .map(|line| line.trim_end_matches(" (*)").to_owned())
+        .collect()
+}
+
+#[test]
+fn every_licence_is_one_of_those_that_are_allowed() {
+    let text = file("deny.toml");
+    let list = text.split("\nallow = [\n").nth(1).unwrap().split("\n]").next().unwrap();
+    let allowed: BTreeSet<&str> = list.lines().map(|line| line.trim().trim_matches([',', '"'])).collect();
+    assert!(allowed.contains("MIT") && !allowed.iter().any(|name| name.contains("GPL")), "{allowed:?}");
+    let lines = tree("{p}\t{l}");
+    assert!(lines.len() > 100);
+    for line in &lines {
+        let (what, licence) = line.split_once('\t').unwrap();
+        if what.starts_with("signet ") {
+            continue;
+        }
+        let licence = Expression::parse_mode(licence, ParseMode::LAX).unwrap_or_else(|why| panic!("{what}: {why}"));
+        assert!(licence.evaluate(|wanted| allowed.contains(wanted.to_string().as_str())), "{what}: {licence}");
     }
 }
 
