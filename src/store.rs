@@ -1,6 +1,6 @@
 //! The store: what Signet needs kept, and the contract that every store fulfils.
 //!
-//! Owns the trait and its nouns. `store/embedded.rs` fulfils it on sled. Called by the rooms that change
+//! Owns the trait and its nouns. `store/embedded.rs` fulfils it on sled, `store/postgres.rs` on PostgreSQL. Called by the rooms that change
 //! users, rights and sessions; never by a verified request.
 //!
 //! The contract:
@@ -23,6 +23,7 @@ use crate::rights::{Group, Permission, PermissionEntry};
 use crate::user::User;
 
 pub mod embedded;
+pub mod postgres;
 
 /// A store, shared.
 pub type SharedStore = Arc<dyn Store>;
