@@ -115,12 +115,8 @@ impl Postgres {
         let timeouts = Timeouts { wait: Some(PATIENCE), create: Some(PATIENCE), recycle: Some(PATIENCE) };
         let pool = Pool::builder(manager).max_size(CONNECTIONS).timeouts(timeouts).runtime(Runtime::Tokio1);
         let pool = pool.build().map_err(|e| CannotOpen(format!("cannot make connections: {e}")))?;
-        let shared = Shared {
-            pool,
-            is_ready: AtomicBool::new(true),
-            incarnation: AtomicU64::new(1),
-            meters: Meters::default(),
-        };
+        let shared =
+            Shared { pool, is_ready: AtomicBool::new(true), incarnation: AtomicU64::new(1), meters: Meters::default() };
         let shared = Arc::new(shared);
         let version = shared.rows(schema::VERSION, &[]).await;
         schema::check(version)?;

@@ -82,7 +82,7 @@ const API: [&[&str]; 12] = [
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 31] = [
+const FOREIGN: [(&str, &[&str]); 37] = [
     ("prometheus", &["metrics"]),
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys", "throttle"]),
@@ -97,6 +97,12 @@ const FOREIGN: [(&str, &[&str]); 31] = [
     ("sha2", &["password", "import"]),
     ("zxcvbn", &["password"]),
     ("sled", &["store/embedded"]),
+    ("tokio_postgres", &["store/postgres"]),
+    ("deadpool_postgres", &["store/postgres"]),
+    ("tokio_postgres_rustls", &["store/postgres"]),
+    ("refinery", &["store/postgres"]),
+    ("rustls", &["store/postgres"]),
+    ("rustls_native_certs", &["store/postgres"]),
     ("quick_cache", &["token"]),
     ("rcgen", &["connection"]),
     ("clap", &["cli", "config"]),

@@ -34,6 +34,7 @@ mod openapi;
 mod operations;
 mod operator;
 mod passwords;
+mod postgres;
 mod postman;
 mod problems;
 mod program;

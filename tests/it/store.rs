@@ -69,7 +69,7 @@ fn open(user: &User, n: i64) -> OpenSession {
 }
 
 /// The audit log: the newest first, in pages, filtered, and forgotten from its old end.
-async fn keeps_the_log(store: &SharedStore) {
+pub(crate) async fn keeps_the_log(store: &SharedStore) {
     let client = audit::Client { address: "192.0.2.1".to_owned(), agent: "a".to_owned() };
     let event = |n: i64, action| audit::Event::new(day(n), action, &client);
     let events: Vec<_> = (0..6).map(|n| event(n, if n % 2 == 0 { Action::LogIn } else { Action::LogOut })).collect();
@@ -200,7 +200,7 @@ async fn keeps_tokens(store: &SharedStore) {
 }
 
 /// The conformance suite.
-async fn conforms(store: &SharedStore) {
+pub(crate) async fn conforms(store: &SharedStore) {
     upgrades_a_password(store).await;
     keeps_tokens(store).await;
     let commit = |writes: Vec<Write>| store.commit(writes);
@@ -433,7 +433,7 @@ async fn conforms(store: &SharedStore) {
 }
 
 /// An empty store, and what it has dropped when the clock goes back.
-async fn knows_the_latest_end_that_it_forgot(store: &SharedStore) {
+pub(crate) async fn knows_the_latest_end_that_it_forgot(store: &SharedStore) {
     let forgotten = async || store.state().await.unwrap().forgotten;
     let commit = async |writes: Vec<Write>| store.commit(writes).await.unwrap();
     let session = |n| Write::Revoke(Revocation::Session { id: SessionId::random(), until: day(n) });
@@ -454,7 +454,7 @@ async fn knows_the_latest_end_that_it_forgot(store: &SharedStore) {
 }
 
 /// An empty store, and single endings that a user's own takes the place of.
-async fn drops_what_is_covered(store: &SharedStore) {
+pub(crate) async fn drops_what_is_covered(store: &SharedStore) {
     let commit = async |writes: Vec<Write>| store.commit(writes).await.unwrap();
     let (user, ids) = (UserId::random(), [(); 3].map(|()| SessionId::random()));
     let session = |n: usize, until| Write::Revoke(Revocation::Session { id: ids[n], until: day(until) });
@@ -532,7 +532,7 @@ async fn at(store: &impl Store, address: &str) -> Vec<String> {
 }
 
 /// Addresses and challenges: what every store does with them.
-async fn conforms_in_mail(store: &SharedStore) {
+pub(crate) async fn conforms_in_mail(store: &SharedStore) {
     let commit = |writes: Vec<Write>| store.commit(writes);
     let by = |key: &'static str, limit| async move {
         let users = store.users_at(key, limit).await.unwrap();

@@ -139,9 +139,7 @@ impl Shared {
         Ok(page(found, slice.limit, |user| match query.order {
             UserOrder::Username => user.username.key(),
             UserOrder::DateJoined => rows::place(user.date_joined, user.id.bytes()),
-            UserOrder::LastLogin => {
-                rows::place(user.last_login.unwrap_or(DateTime::UNIX_EPOCH), user.id.bytes())
-            }
+            UserOrder::LastLogin => rows::place(user.last_login.unwrap_or(DateTime::UNIX_EPOCH), user.id.bytes()),
         }))
     }
 
@@ -151,7 +149,8 @@ impl Shared {
         let mut items = Vec::new();
         let mut looked_at = 0;
         loop {
-            let (before, id) = after.clone().unwrap_or((DateTime::from_timestamp(250_000_000_000, 0).unwrap_or_default(), vec![]));
+            let (before, id) =
+                after.clone().unwrap_or((DateTime::from_timestamp(250_000_000_000, 0).unwrap_or_default(), vec![]));
             let until = until.unwrap_or(before).max(since);
             let limit = most(slice.limit.saturating_add(1).clamp(1, 500));
             let values: [Value; 5] = [
@@ -196,7 +195,9 @@ impl Shared {
         for row in self.rows(text, &[]).await? {
             let id = || rows::bytes::<16>(&row, 1);
             match rows::at::<i16>(&row, 0)? {
-                0 => state.revocations.extend(Some(rows::number(&row, 2)?).filter(|epoch| *epoch > 0).map(Revocation::Epoch)),
+                0 => state
+                    .revocations
+                    .extend(Some(rows::number(&row, 2)?).filter(|epoch| *epoch > 0).map(Revocation::Epoch)),
                 1 => state
                     .revocations
                     .push(Revocation::Session { id: SessionId::from_bytes(id()?), until: rows::at(&row, 4)? }),

@@ -99,11 +99,7 @@ pub(super) fn group(row: &Row) -> Result<Group, StoreError> {
 }
 
 pub(super) fn permission(row: &Row) -> Result<PermissionEntry, StoreError> {
-    Ok(PermissionEntry {
-        name: permission_name(at(row, 0)?)?,
-        description: at(row, 1)?,
-        version: number(row, 2)?,
-    })
+    Ok(PermissionEntry { name: permission_name(at(row, 0)?)?, description: at(row, 1)?, version: number(row, 2)? })
 }
 
 pub(super) fn session(row: &Row) -> Result<OpenSession, StoreError> {

@@ -39,7 +39,9 @@ pub async fn migrate(address: &Address) -> Result<usize, CannotMigrate> {
     let _ended = driver.await;
     report.map(|report| report.applied_migrations().len()).map_err(|e| {
         let said = std::error::Error::source(&e).and_then(|e| e.downcast_ref::<tokio_postgres::Error>());
-        CannotMigrate(said.map_or_else(|| format!("the schema cannot be changed: {e}"), |e| super::failed(e).to_string()))
+        CannotMigrate(
+            said.map_or_else(|| format!("the schema cannot be changed: {e}"), |e| super::failed(e).to_string()),
+        )
     })
 }
 
@@ -54,7 +56,9 @@ pub(super) fn check(version: Result<Vec<Row>, StoreError>) -> Result<(), CannotO
     let found = found.map_err(|e| CannotOpen(e.to_string()))?.unwrap_or(0);
     match found.cmp(&newest()) {
         std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Less => Err(CannotOpen("the store's schema is missing or older; run signet migrate".to_owned())),
+        std::cmp::Ordering::Less => {
+            Err(CannotOpen("the store's schema is missing or older; run signet migrate".to_owned()))
+        }
         std::cmp::Ordering::Greater => {
             Err(CannotOpen("the store's schema is of a newer signet; run that version".to_owned()))
         }

@@ -14,8 +14,8 @@ const FORGET_MAX: i64 = 2_000;
 
 impl Draft<'_> {
     pub(super) async fn record(&self, event: &Event) -> Outcome<()> {
-        let record = serde_json::to_string(event)
-            .map_err(|e| StoreError::Failed(format!("an event cannot be written: {e}")))?;
+        let record =
+            serde_json::to_string(event).map_err(|e| StoreError::Failed(format!("an event cannot be written: {e}")))?;
         let values: [Value; 3] =
             [(&event.at, Type::TIMESTAMPTZ), (&id(event.id.bytes()), Type::BYTEA), (&record, Type::TEXT)];
         self.run("insert into events (at, id, record) values ($1, $2, $3)", &values).await?;

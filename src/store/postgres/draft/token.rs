@@ -82,11 +82,8 @@ impl Draft<'_> {
 
     pub(super) async fn answer(&self, user: UserId, kind: ChallengeKind, digest: &[u8; 32]) -> Outcome<()> {
         let text = "delete from challenges where user_id = $1 and kind = $2 and digest = $3";
-        let values: [Value; 3] = [
-            (&id(user.bytes()), Type::BYTEA),
-            (&rows::kind(kind), Type::INT2),
-            (&&digest[..], Type::BYTEA),
-        ];
+        let values: [Value; 3] =
+            [(&id(user.bytes()), Type::BYTEA), (&rows::kind(kind), Type::INT2), (&&digest[..], Type::BYTEA)];
         if self.run(text, &values).await? == 0 {
             return Err(StoreError::Spent.into());
         }
