@@ -15,6 +15,7 @@ use crate::config::{Config, Flags};
 use crate::keys::{self, Keyring, Purpose, Role};
 use crate::offline::Place;
 use crate::server::Server;
+use crate::store::postgres::{self, Unread};
 
 mod import;
 mod log;
@@ -45,10 +46,19 @@ enum Command {
     Import(Box<import::Import>),
     /// Write everything that the store keeps, for a backup and for the way out
     Export(import::Export),
+    /// Bring the schema of a store on PostgreSQL up to this program's; needs a role that may change it
+    Migrate(Migrate),
     /// Print the API document
     Openapi,
     /// Print the API document as a Postman collection, with a test on every request
     Postman,
+}
+
+#[derive(Debug, Args)]
+struct Migrate {
+    /// The store: postgres://USER:PASSWORD@HOST/DATABASE. It holds a password: better as the variable
+    #[arg(long, env = "SIGNET_STORE", hide_env_values = true, value_name = "URL")]
+    store: Unread,
 }
 
 /// Where the folders of the stopped server are.
@@ -57,6 +67,9 @@ struct Folders {
     /// The folder of the embedded store
     #[arg(long, env = "SIGNET_DATA", default_value = "data", value_name = "FOLDER", global = true)]
     data: PathBuf,
+    /// The store in place of the one in --data: postgres://USER:PASSWORD@HOST/DATABASE
+    #[arg(long, env = "SIGNET_STORE", hide_env_values = true, value_name = "URL", global = true)]
+    store: Option<Unread>,
     /// The folder of the keys
     #[arg(long, env = "SIGNET_KEYS", default_value = "keys", value_name = "FOLDER", global = true)]
     keys: PathBuf,
@@ -70,8 +83,8 @@ struct Folders {
 
 impl Folders {
     fn place(self) -> Place {
-        let Self { data, keys, issuer, audience } = self;
-        Place { data, keys, issuer, audience }
+        let Self { data, store, keys, issuer, audience } = self;
+        Place { data, store, keys, issuer, audience }
     }
 }
 
@@ -187,6 +200,7 @@ pub fn run() -> ExitCode {
         Some(Command::Import(command)) => import::import(*command),
         Some(Command::Export(command)) => import::export(command),
         Some(Command::User(command)) => users::users(command),
+        Some(Command::Migrate(command)) => migrate(&command),
         Some(Command::Openapi) => print(&document::text()),
         Some(Command::Postman) => print(&postman::text()),
     };
@@ -214,6 +228,14 @@ fn print(text: &str) -> Result<(), Ending> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|e| Ending::Failed(format!("cannot write: {e}")))
+}
+
+fn migrate(command: &Migrate) -> Result<(), Ending> {
+    let address = command.store.read().map_err(|e| Ending::Usage(format!("--store (SIGNET_STORE): {e}")))?;
+    match runtime()?.block_on(postgres::migrate(&address)).map_err(failed)? {
+        0 => print("the store's schema is the newest already\n"),
+        steps => print(&format!("brought the store's schema up by {steps}\n")),
+    }
 }
 
 fn serve(flags: Flags) -> Result<(), Ending> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::{Args, FromArgMatches as _};
 
+use crate::store::postgres::{Address, Unread};
 use crate::account::ADMIN;
 use crate::api::proxies::Proxies;
 use crate::api::scrape::{Scrape, Token};
@@ -30,6 +31,9 @@ pub struct Flags {
     /// The folder of the embedded store; made when it is missing
     #[arg(long, env = "SIGNET_DATA", default_value = "data", value_name = "FOLDER")]
     pub data: PathBuf,
+    /// The store in place of the one in --data: postgres://USER:PASSWORD@HOST/DATABASE, with ?sslrootcert=FILE for authorities of your own. It holds a password: better as the variable
+    #[arg(long, env = "SIGNET_STORE", hide_env_values = true, value_name = "URL")]
+    pub store: Option<Unread>,
     /// The folder of the keys; gets an Ed25519 key when it has none
     #[arg(long, env = "SIGNET_KEYS", default_value = "keys", value_name = "FOLDER")]
     pub keys: PathBuf,
@@ -171,6 +175,8 @@ pub struct Config {
     pub listen: String,
     /// The folder of the embedded store.
     pub data: PathBuf,
+    /// The store in its place.
+    pub store: Option<Address>,
     /// The folder of the keys.
     pub keys: PathBuf,
     /// The issuer of tokens.
@@ -297,6 +303,9 @@ impl Flags {
         if self.data == self.keys {
             return Err(bad("data", "the same folder as --keys", "name two folders"));
         }
+        let store = self.store.as_ref().map(Unread::read).transpose().map_err(|e| {
+            bad("store", e.to_string(), "give postgres://USER:PASSWORD@HOST/DATABASE, or leave it out")
+        })?;
         let policy = Policy {
             length: number("password-length", &self.password_length, LENGTH_MIN..=LENGTH_MAX)?,
             score: number("password-score", &self.password_score, 0..=4)?,
@@ -317,6 +326,7 @@ impl Flags {
         Ok(Config {
             listen: self.listen,
             data: self.data,
+            store,
             keys: self.keys,
             issuer: self.issuer,
             audience: self.audience,

@@ -10,7 +10,9 @@ use tempfile::TempDir;
 use crate::app::{App, Clock, Parts};
 use crate::claims::Lifetime;
 use crate::keys::{self, Keyring};
+use crate::store::SharedStore;
 use crate::store::embedded::Embedded;
+use crate::store::postgres::{Postgres, Unread};
 
 /// Bytes of records that the store keeps in memory.
 pub const CACHE_BYTES: u64 = 8 << 20;
@@ -20,6 +22,8 @@ pub const CACHE_BYTES: u64 = 8 << 20;
 pub struct Place {
     /// The folder of the embedded store.
     pub data: PathBuf,
+    /// The store in its place.
+    pub store: Option<Unread>,
     /// The folder of the keys, which may be missing.
     pub keys: PathBuf,
     /// The issuer of tokens.
@@ -60,7 +64,7 @@ pub async fn open(place: &Place, clock: Clock) -> Result<Offline, CannotOpen> {
 /// # Errors
 /// As [`open`].
 pub async fn look(place: &Place, clock: Clock) -> Result<Offline, CannotOpen> {
-    if has_store(&place.data) {
+    if place.store.is_some() || has_store(&place.data) {
         return open(place, clock).await;
     }
     let scratch = scratch()?;
@@ -70,7 +74,14 @@ pub async fn look(place: &Place, clock: Clock) -> Result<Offline, CannotOpen> {
 
 async fn open_at(folder: &Path, place: &Place, clock: Clock, scratch: Option<TempDir>) -> Result<Offline, CannotOpen> {
     let keyring = keyring(&place.keys, &clock)?;
-    let store = Embedded::open_with(folder, CACHE_BYTES).map_err(|e| CannotOpen(e.to_string()))?;
+    let failed = |e: &dyn std::fmt::Display| CannotOpen(e.to_string());
+    let store: SharedStore = match &place.store {
+        Some(address) => {
+            let address = address.read().map_err(|e| failed(&format!("--store (SIGNET_STORE): {e}")))?;
+            Arc::new(Postgres::open(&address).await.map_err(|e| failed(&e))?)
+        }
+        None => Arc::new(Embedded::open_with(folder, CACHE_BYTES).map_err(|e| failed(&e))?),
+    };
     let parts = Parts {
         issuer: place.issuer.clone(),
         audience: place.audience.clone(),
@@ -79,7 +90,7 @@ async fn open_at(folder: &Path, place: &Place, clock: Clock, scratch: Option<Tem
         registration_open: false,
         hash_workers: 1,
         throttle: false,
-        ..Parts::new(Arc::new(store), keyring, clock)
+        ..Parts::new(store, keyring, clock)
     };
     let app = App::open(parts).await.map_err(|e| CannotOpen(e.to_string()))?;
     Ok(Offline { app, _scratch: scratch })

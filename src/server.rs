@@ -26,7 +26,9 @@ use crate::keys::{self, Keyring};
 use crate::mail::{Links, Post};
 use crate::metrics::gauge;
 use crate::password::Password;
+use crate::store::SharedStore;
 use crate::store::embedded::Embedded;
+use crate::store::postgres::Postgres;
 
 /// How long running requests may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -120,7 +122,10 @@ impl Server {
         let most = connection::room(config.max_connections).map_err(cannot)?;
         let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
         let keyring = keyring(&config.keys, config.seal_data)?;
-        let store = Embedded::open(&config.data).map_err(cannot)?;
+        let store: SharedStore = match &config.store {
+            Some(address) => Arc::new(Postgres::open(address).await.map_err(cannot)?),
+            None => Arc::new(Embedded::open(&config.data).map_err(cannot)?),
+        };
         let links = Links {
             origin: config.origins.first().unwrap_or(&base).clone(),
             reset_page: config.reset_page,
@@ -139,7 +144,7 @@ impl Server {
             policy: config.policy,
             post: Some(post),
             audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },
-            ..Parts::new(Arc::new(store), keyring, Arc::new(now))
+            ..Parts::new(store, keyring, Arc::new(now))
         };
         let app = App::open(parts).await.map_err(cannot)?;
         let given = config.admin_password.as_ref().map(|secret| secret.0.as_str());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::Runtime;
 
 use super::{Ending, Folders, clock, failed, print, runtime, secret};
 use crate::export;
@@ -20,6 +21,7 @@ use crate::import::source::Source;
 use crate::offline::Place;
 use crate::store::SharedStore;
 use crate::store::embedded::Embedded;
+use crate::store::postgres::{Postgres, Unread};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = false, subcommand_required = false)]
@@ -121,6 +123,9 @@ pub(super) struct Export {
     /// The folder of the embedded store
     #[arg(long, env = "SIGNET_DATA", default_value = "data", value_name = "FOLDER")]
     data: PathBuf,
+    /// The store in place of the one in --data: postgres://USER:PASSWORD@HOST/DATABASE
+    #[arg(long, env = "SIGNET_STORE", hide_env_values = true, value_name = "URL")]
+    store: Option<Unread>,
 }
 
 /// `signet import`.
@@ -196,21 +201,21 @@ fn reading(source: Dumped) -> Result<Reading, Ending> {
 
 /// `signet export`.
 pub(super) fn export(command: Export) -> Result<(), Ending> {
-    let Export { file, data } = command;
-    if let Some(refusal) = crate::import::refusal(&data) {
-        return Err(failed(refusal));
-    }
-    if !crate::offline::has_store(&data) {
-        return Err(failed(format!("there is no store in {}; name its folder with --data", data.display())));
-    }
-    let store = Embedded::open_with(&data, crate::offline::CACHE_BYTES).map_err(failed)?;
-    let store: SharedStore = Arc::new(store);
+    let Export { file, data, store } = command;
+    let runtime = runtime()?;
+    let store: SharedStore = match store {
+        Some(address) => {
+            let address = address.read().map_err(|e| Ending::Usage(format!("--store (SIGNET_STORE): {e}")))?;
+            Arc::new(runtime.block_on(Postgres::open(&address)).map_err(failed)?)
+        }
+        None => embedded(&data)?,
+    };
     if file == Path::new("-") {
         let mut out = BufWriter::new(std::io::stdout());
-        return runtime()?.block_on(export::export(&store, crate::server::now(), &mut out)).map(drop).map_err(failed);
+        return runtime.block_on(export::export(&store, crate::server::now(), &mut out)).map(drop).map_err(failed);
     }
     let part = file.with_extension("part");
-    let written = write(&store, &part).and_then(|records| {
+    let written = write(&runtime, &store, &part).and_then(|records| {
         std::fs::rename(&part, &file).map_err(|e| failed(format!("{}: {e}", file.display())))?;
         Ok(records)
     });
@@ -223,13 +228,23 @@ pub(super) fn export(command: Export) -> Result<(), Ending> {
     }
 }
 
+fn embedded(data: &Path) -> Result<SharedStore, Ending> {
+    if let Some(refusal) = crate::import::refusal(data) {
+        return Err(failed(refusal));
+    }
+    if !crate::offline::has_store(data) {
+        return Err(failed(format!("there is no store in {}; name its folder with --data", data.display())));
+    }
+    Ok(Arc::new(Embedded::open_with(data, crate::offline::CACHE_BYTES).map_err(failed)?))
+}
+
 /// Hashes are in it: nobody else may read it.
-fn write(store: &SharedStore, file: &Path) -> Result<u64, Ending> {
+fn write(runtime: &Runtime, store: &SharedStore, file: &Path) -> Result<u64, Ending> {
     let cannot = |e: std::io::Error| failed(format!("{}: cannot be written: {e}", file.display()));
     drop(std::fs::remove_file(file));
     let out = File::options().write(true).create_new(true).mode(0o600).open(file).map_err(cannot)?;
     let mut out = BufWriter::new(out);
-    let made = runtime()?.block_on(export::export(store, crate::server::now(), &mut out));
+    let made = runtime.block_on(export::export(store, crate::server::now(), &mut out));
     let records = made.map_err(|e| failed(format!("{}: {e}", file.display())))?;
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(cannot)?;
     Ok(records)

@@ -73,7 +73,7 @@ pub(super) fn users(command: Users) -> Result<(), Ending> {
     if let Some(refusal) = crate::import::refusal(&place.data) {
         return Err(failed(refusal));
     }
-    if !offline::has_store(&place.data) {
+    if place.store.is_none() && !offline::has_store(&place.data) {
         return Err(failed(format!("there is no store in {}; name its folder with --data", place.data.display())));
     }
     let said = runtime()?.block_on(async {

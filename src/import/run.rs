@@ -101,7 +101,7 @@ pub async fn import(
     report.complete = report.lost() == 0;
     if wish.apply && (report.complete || wish.skip) {
         if report.changes_something() || resumed {
-            if !offline::has_store(&place.data) {
+            if place.store.is_none() && !offline::has_store(&place.data) {
                 offline = offline::open(place, clock).await.map_err(in_use)?;
             }
             source = write(source, &offline, &place.data, &of, wish, progress).await?;

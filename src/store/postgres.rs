@@ -24,7 +24,7 @@ mod reads;
 mod rows;
 mod schema;
 
-pub use address::{Address, BadAddress};
+pub use address::{Address, BadAddress, Unread};
 use draft::{Draft, Value};
 pub use schema::{CannotMigrate, migrate};
 

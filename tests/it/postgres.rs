@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signet::store::postgres::{Address, Postgres, migrate};
-use signet::store::{SharedStore, Store as _};
+use signet::store::SharedStore;
 use tempfile::TempDir;
 
 use crate::store::{

@@ -27,6 +27,32 @@ impl std::fmt::Debug for Address {
     }
 }
 
+/// An address as it was given: not judged yet, and not shown, as there may be a password in it.
+#[derive(Clone)]
+pub struct Unread(String);
+
+impl From<String> for Unread {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Unread {
+    /// The address.
+    ///
+    /// # Errors
+    /// As [`Address::parse`].
+    pub fn read(&self) -> Result<Address, BadAddress> {
+        Address::parse(&self.0)
+    }
+}
+
 impl Address {
     /// The address in `text`: `postgres://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE`, with `sslmode=verify-full` (what
     /// it is when it is left out) or `disable`, and `sslrootcert=FILE` in place of the system's authorities. Of several
