@@ -9,7 +9,6 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::{Args, FromArgMatches as _};
 
-use crate::store::postgres::{Address, Unread};
 use crate::account::ADMIN;
 use crate::api::proxies::Proxies;
 use crate::api::scrape::{Scrape, Token};
@@ -17,6 +16,7 @@ use crate::claims::{LIFE_MAX, Lifetime};
 use crate::mail::{Route, Sender};
 use crate::password::policy::{LENGTH_MAX, LENGTH_MIN};
 use crate::password::{Cost, Policy};
+use crate::store::postgres::{Address, Unread};
 
 mod mail;
 
@@ -303,9 +303,10 @@ impl Flags {
         if self.data == self.keys {
             return Err(bad("data", "the same folder as --keys", "name two folders"));
         }
-        let store = self.store.as_ref().map(Unread::read).transpose().map_err(|e| {
-            bad("store", e.to_string(), "give postgres://USER:PASSWORD@HOST/DATABASE, or leave it out")
-        })?;
+        let store =
+            self.store.as_ref().map(Unread::read).transpose().map_err(|e| {
+                bad("store", e.to_string(), "give postgres://USER:PASSWORD@HOST/DATABASE, or leave it out")
+            })?;
         let policy = Policy {
             length: number("password-length", &self.password_length, LENGTH_MIN..=LENGTH_MAX)?,
             score: number("password-score", &self.password_score, 0..=4)?,

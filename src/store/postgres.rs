@@ -254,7 +254,7 @@ fn is_lost(error: &tokio_postgres::Error) -> bool {
     let gone = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
     error.is_closed()
         || error.code().map_or_else(
-            || std::error::Error::source(error).is_some_and(|e| e.is::<std::io::Error>()),
+            || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>),
             |code| gone.contains(code),
         )
 }

@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signet::store::postgres::{Address, Postgres, migrate};
 use signet::store::SharedStore;
+use signet::store::postgres::{Address, Postgres, migrate};
 use tempfile::TempDir;
 
 use crate::store::{
@@ -103,6 +103,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // SIGINT: ends connections, and itself in order; a kill would leave its own processes behind.
         let _ended = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let _gone = self.child.wait();
@@ -134,6 +137,27 @@ async fn a_store_whose_connections_are_cut_is_there_again_and_a_stopped_one_is_n
     server.child.wait().unwrap();
     assert!(store.state().await.is_err());
     assert!(!store.is_ready());
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_change_the_schema_serves_and_cannot_migrate() {
+    let Some(server) = Server::start() else { return };
+    drop(server.store("rights").await);
+    let client = server.client("rights").await;
+    let role = "create role app login; grant select, insert, update, delete on all tables in schema public to app";
+    client.batch_execute(role).await.unwrap();
+    let address = |database| server.url(database).replace("signet@", "app@");
+    let address = |database: &str| Address::parse(&address(database)).unwrap();
+    let store: SharedStore = Arc::new(Postgres::open(&address("rights")).await.unwrap());
+    conforms(&store).await;
+    client.batch_execute("create database bare").await.unwrap();
+    let refused = migrate(&address("bare")).await.unwrap_err().to_string();
+    assert!(refused.contains("42501"), "{refused}");
+    // A schema of a newer program is not served.
+    let newer = "insert into signet_migrations (version, name, applied_on, checksum) values (99, 'later', '', '0')";
+    client.batch_execute(newer).await.unwrap();
+    let refused = Postgres::open(&address("rights")).await.err().unwrap().to_string();
+    assert!(refused.contains("newer"), "{refused}");
 }
 
 #[test]
