@@ -146,8 +146,7 @@ async fn a_role_that_may_not_change_the_schema_serves_and_cannot_migrate() {
     let client = server.client("rights").await;
     let role = "create role app login; grant select, insert, update, delete on all tables in schema public to app";
     client.batch_execute(role).await.unwrap();
-    let address = |database| server.url(database).replace("signet@", "app@");
-    let address = |database: &str| Address::parse(&address(database)).unwrap();
+    let address = |database: &str| Address::parse(&server.url(database).replace("signet@", "app@")).unwrap();
     let store: SharedStore = Arc::new(Postgres::open(&address("rights")).await.unwrap());
     conforms(&store).await;
     client.batch_execute("create database bare").await.unwrap();
