@@ -2,9 +2,10 @@
 //!
 //! Knows the operations as the API document tells them, and nothing of how they are done. It is told of every call when
 //! it begins and when it is answered; two calls of which neither was answered before the other began happened in either
-//! order, unless a password tells it. [`History::faults`] judges all answers by that: whether each token was rightly
-//! accepted or refused, each log-in too, and each right rightly shown. Called by `races.rs`. Owns what was seen; what the
-//! operations mean is in `meaning.rs`, the judgement in `judgement.rs`.
+//! order, unless a password tells it. A call without an answer may have happened, until the server died that it was made
+//! to. [`History::faults`] judges all answers by that: whether each token was rightly accepted or refused, each log-in too,
+//! each right rightly shown, and nobody lost or there twice. Called by `races.rs` and `history.rs`. Owns what was seen;
+//! what the operations mean is in `meaning.rs`, the judgement in `judgement.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ struct Call {
     /// Zero until it is answered.
     status: u16,
     reply: Value,
+    /// It never arrived.
+    is_void: bool,
 }
 
 impl Call {
@@ -57,7 +60,7 @@ impl Call {
 
     /// What it was to do may have happened: a failure says that nothing has changed.
     fn may_be_done(&self) -> bool {
-        self.is_done() || self.status == 0
+        self.is_done() || (self.status == 0 && !self.is_void)
     }
 
     fn sets_password(&self) -> bool {
@@ -142,6 +145,9 @@ pub(crate) struct History {
     ends: HashMap<String, Vec<End>>,
     /// The group that a name was last given to.
     groups: HashMap<String, String>,
+    /// The calls that may have made a user of this name, and those that may have deleted one, or the group of an id.
+    made: HashMap<String, Vec<usize>>,
+    deleted: HashMap<String, Vec<usize>>,
 }
 
 /// The one who has all ends of an epoch.
@@ -169,7 +175,7 @@ impl History {
         let span = Span { began: self.ticks, answered: Tick::MAX };
         let token = token.map(|text| *self.by_text.get(text).unwrap_or_else(|| panic!("nobody set {text}")));
         let (method, path) = (method.clone(), path.to_owned());
-        self.calls.push(Call { method, path, body, token, span, status: 0, reply: Value::Null });
+        self.calls.push(Call { method, path, body, token, span, status: 0, reply: Value::Null, is_void: false });
         self.calls.len() - 1
     }
 
@@ -186,6 +192,19 @@ impl History {
         }
         if path == "/v1/tokens" && is_done && self.calls[call].method == Method::POST {
             self.makes(call, &made);
+        }
+    }
+
+    /// Notes that a call never arrived.
+    pub(crate) fn void(&mut self, call: usize) {
+        self.calls[call].is_void = true;
+    }
+
+    /// Notes that the server is gone: what it has not done so far it never will.
+    pub(crate) fn died(&mut self) {
+        self.ticks += 1;
+        for call in self.calls.iter_mut().filter(|call| call.span.answered == Tick::MAX) {
+            call.span.answered = self.ticks;
         }
     }
 
@@ -242,9 +261,23 @@ impl History {
         self.tokens.iter().map(told).collect()
     }
 
+    /// One of the tokens that were given out so far, as in [`History::tokens`], whichever; `None` while there is none.
+    pub(crate) fn one_token(&self, at: usize) -> Option<(Arc<str>, bool, bool)> {
+        let token = self.tokens.get(at.checked_rem(self.tokens.len())?)?;
+        Some((Arc::clone(&token.text), token.scope.is_some(), self.sessions[token.session].user.is_some()))
+    }
+
     /// How many calls were made.
     pub(crate) fn len(&self) -> usize {
         self.calls.len()
+    }
+
+    /// How many changes were acknowledged, and how many may have happened without a word.
+    pub(crate) fn changes(&self) -> (usize, usize) {
+        let count = |wanted: fn(&Call) -> bool| {
+            self.calls.iter().filter(|call| call.method != Method::GET && wanted(call)).count()
+        };
+        (count(Call::is_done), count(|call| call.status == 0 && call.may_be_done()))
     }
 
     /// What was answered otherwise than it may be; empty when all is well.

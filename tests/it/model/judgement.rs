@@ -86,6 +86,7 @@ impl History {
         if call.status >= 500 {
             return Err(format!("{}: it failed", self.told(number)));
         }
+        self.judge_existence(number)?;
         if call.is(&Method::POST, "/v1/login") {
             return self.judge_log_in(number);
         }
@@ -94,7 +95,8 @@ impl History {
         let Some(token) = call.token.filter(|_| !is_free) else { return Ok(()) };
         // What only somebody may do is refused to nobody.
         let is_nobody = self.sessions[self.tokens[token].session].user.is_none();
-        if is_nobody && !call.path.starts_with("/v1/session") {
+        let is_of_the_session = call.path.split(['?', '/']).nth(2) == Some("session");
+        if is_nobody && !is_of_the_session {
             return Ok(());
         }
         let (span, is_accepted) = (call.span, call.status != 401);
@@ -123,6 +125,46 @@ impl History {
         if is_accepted { self.judge_rights(number, token) } else { Ok(()) }
     }
 
+    /// Nobody is there twice, and nobody is lost.
+    fn judge_existence(&self, number: usize) -> Result<(), String> {
+        let call = &self.calls[number];
+        let path = call.path.split('?').next().unwrap();
+        if call.is_done() && call.method == Method::POST && ["/v1/register", "/v1/users"].contains(&path) {
+            let name = call.text("username").to_lowercase();
+            let others = self.made.iter().filter(|(known, _)| known.to_lowercase() == name);
+            for (known, calls) in others {
+                let before = |at: &&usize| self.calls[**at].is_done() && self.calls[**at].span.is_before(call.span);
+                if let Some(twin) = calls.iter().find(before)
+                    && !self.may_be_gone(known, call.span)
+                {
+                    return Err(format!("{}: there already, by {}", self.told(number), self.told(*twin)));
+                }
+            }
+        }
+        let mut parts = path.trim_start_matches("/v1/").split('/');
+        let lost = match (parts.next(), parts.next(), parts.next()) {
+            (Some("users"), Some(id), _) => self.names.get(id).map(String::as_str),
+            (Some("groups"), Some(id), None) => Some(id),
+            _ => None,
+        };
+        if let Some(lost) = lost.filter(|lost| call.status == 404 && !self.may_be_gone(lost, call.span)) {
+            return Err(format!("{}: {lost} is lost", self.told(number)));
+        }
+        Ok(())
+    }
+
+    /// Whether somebody may have deleted the user or the group before the end of the span.
+    fn may_be_gone(&self, what: &str, span: Span) -> bool {
+        let deleted = self.deleted.get(what).into_iter().flatten();
+        deleted.map(|call| self.calls[*call].span).any(|deleted| !span.is_before(deleted))
+    }
+
+    /// Whether the user was surely made before the span.
+    fn is_there(&self, user: &str, span: Span) -> bool {
+        let made = self.made.get(user).into_iter().flatten().map(|call| &self.calls[*call]);
+        made.into_iter().any(|made| made.is_done() && made.span.is_before(span))
+    }
+
     /// A log-in comes in by a password that could be the present one, and is refused for a reason only.
     fn judge_log_in(&self, number: usize) -> Result<(), String> {
         let call = &self.calls[number];
@@ -134,7 +176,7 @@ impl History {
             let end = self.calls[end.call].span;
             !end.is_before(call.span) && !call.span.is_before(end)
         };
-        let fails = passwords.is_empty()
+        let fails = !self.is_there(user, call.span)
             || passwords.iter().any(|known| **known != password)
             || is_active.contains(&&json!(false))
             || self.ends.get(user).is_some_and(|ends| ends.iter().any(meanwhile));
