@@ -178,12 +178,13 @@ impl Desk {
             value.split(';').next().unwrap().to_owned()
         });
         let reply = answer.bytes().await.ok()?;
-        // A failure of the disk leaves open whether it is done.
-        if status > 500 {
+        let body: Value = serde_json::from_slice(&reply).unwrap_or_default();
+        // A failure of the disk leaves open whether it is done; a proxy is told no, whatever the rights are.
+        let is_unjudged = body["detail"].as_str().is_some_and(|why| why.starts_with("This could not be judged"));
+        if status > 500 || is_unjudged {
             tokio::time::sleep(Duration::from_millis(20)).await;
             return None;
         }
-        let body: Value = serde_json::from_slice(&reply).unwrap_or_default();
         let token = set.clone().filter(|token| !token.is_empty());
         self.see(&Event::Answers { call, status, reply: body.clone(), set: token });
         Some(Reply { status, body, set })

@@ -158,3 +158,104 @@ fn a_right_is_shown_while_it_may_be_granted_and_at_no_other_time() {
         }
     }
 }
+
+#[test]
+fn a_call_without_an_answer_may_have_happened_until_its_server_died() {
+    // Whether it happened is open, and then settled by what is seen.
+    for (seen, then, objection) in
+        [(204, 204, None), (401, 401, None), (401, 204, Some("after it was refused")), (204, 401, Some("nothing had"))]
+    {
+        let (mut history, first) = entered();
+        begin(&mut history, "POST /v1/logout", Value::Null, Some(&first));
+        history.died();
+        verify(&mut history, &first, seen);
+        verify(&mut history, &first, then);
+        match objection {
+            Some(objection) => objects(history, objection),
+            None => assert_eq!(history.faults(), [""; 0]),
+        }
+    }
+    // While the server lives, it may still happen.
+    let (mut history, first) = entered();
+    begin(&mut history, "POST /v1/logout", Value::Null, Some(&first));
+    verify(&mut history, &first, 204);
+    verify(&mut history, &first, 401);
+    assert_eq!(history.faults(), [""; 0]);
+    // What never arrived never happens.
+    let (mut history, first) = entered();
+    let call = begin(&mut history, "POST /v1/logout", Value::Null, Some(&first));
+    history.void(call);
+    verify(&mut history, &first, 401);
+    objects(history, "nothing had ended it");
+    // Nor does a death undo what was acknowledged.
+    let (mut history, first) = entered();
+    log_out(&mut history, &first);
+    history.died();
+    verify(&mut history, &first, 204);
+    objects(history, "accepted, after it was ended");
+}
+
+#[test]
+fn nobody_who_was_acknowledged_is_lost_or_there_twice() {
+    let account = |name: &str| json!({ "username": name, "password": "theirs" });
+    let made = |history: &mut History, name: &str, status: u16| {
+        let reply = json!({ "id": "2", "username": name });
+        call(history, "POST /v1/users", account(name), None, status, reply, None);
+    };
+    let read = |history: &mut History, status: u16| {
+        let record = json!({ "is_active": true, "is_superuser": false, "user_permissions": [], "groups": [] });
+        call(history, "GET /v1/users/2", Value::Null, None, status, record, None);
+    };
+    let mut history = History::with(ADMIN, "1", "old");
+    made(&mut history, "somebody", 201);
+    read(&mut history, 200);
+    assert_eq!(history.faults(), [""; 0]);
+
+    let mut history = History::with(ADMIN, "1", "old");
+    made(&mut history, "somebody", 201);
+    read(&mut history, 404);
+    objects(history, "somebody is lost");
+
+    let mut history = History::with(ADMIN, "1", "old");
+    made(&mut history, "somebody", 201);
+    call(&mut history, "POST /v1/login", account("somebody"), None, 401, Value::Null, None);
+    objects(history, "all was right");
+
+    let mut history = History::with(ADMIN, "1", "old");
+    made(&mut history, "somebody", 201);
+    made(&mut history, "Somebody", 201);
+    objects(history, "there already");
+
+    // After a deletion, also one without an answer, a name is free.
+    let mut history = History::with(ADMIN, "1", "old");
+    made(&mut history, "somebody", 201);
+    begin(&mut history, "DELETE /v1/users/2", Value::Null, None);
+    read(&mut history, 404);
+    made(&mut history, "somebody", 201);
+    assert_eq!(history.faults(), [""; 0]);
+
+    // Whoever may be there may log in, or not.
+    for status in [200, 401] {
+        let mut history = History::with(ADMIN, "1", "old");
+        begin(&mut history, "POST /v1/register", account("somebody"), None);
+        history.died();
+        let reply = json!({ "user": { "username": "somebody" } });
+        call(&mut history, "POST /v1/login", account("somebody"), None, status, reply, None);
+        assert_eq!(history.faults(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_group_that_was_acknowledged_is_there_and_grants_what_it_was_given() {
+    let (mut history, first) = entered();
+    let group = json!({ "name": "readers", "permissions": ["a.b"] });
+    call(&mut history, "POST /v1/groups", group, None, 201, json!({ "id": "g", "name": "readers" }), None);
+    let change = json!({ "is_superuser": false, "groups": ["readers"] });
+    call(&mut history, "PATCH /v1/users/1", change, None, 200, Value::Null, None);
+    let asked = json!({ "permissions": ["a.b"] });
+    let told = json!({ "results": { "a.b": false } });
+    call(&mut history, "POST /v1/permissions/check", asked, Some(&first), 200, told, None);
+    call(&mut history, "GET /v1/groups/g", Value::Null, None, 404, Value::Null, None);
+    let faults = history.faults();
+    assert!(faults.len() == 2 && faults[0].contains("nobody took it") && faults[1].contains("g is lost"), "{faults:?}");
+}
