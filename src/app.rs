@@ -76,6 +76,9 @@ pub struct Parts {
     pub throttle: bool,
     /// Whether the data of sessions is sealed in their tokens; a key of the keyring has to be able to.
     pub seal_data: bool,
+    /// How long after it was made a key begins to sign or seal, when there is an older one: so long may it take to reach
+    /// every node.
+    pub key_lead: TimeDelta,
     /// The clock.
     pub clock: Clock,
 }
@@ -98,6 +101,7 @@ impl Parts {
             post: None,
             throttle: true,
             seal_data: false,
+            key_lead: TimeDelta::zero(),
             clock,
         }
     }
@@ -125,6 +129,7 @@ struct Wired {
     registration_open: bool,
     audit: audit::Log,
     post: Option<Post>,
+    key_lead: TimeDelta,
     /// The server is about to stop.
     stopping: AtomicBool,
     meters: Meters,
@@ -159,11 +164,13 @@ impl App {
             registration_open: parts.registration_open,
             audit: parts.audit,
             post: parts.post,
+            key_lead: parts.key_lead,
             stopping: AtomicBool::new(false),
             meters: Meters::new((parts.clock)()),
             clock: parts.clock,
         }));
         app.show_meters();
+        app.choose_keys(&app.tokens().keyring());
         app.load().await?;
         Ok(app)
     }
@@ -302,7 +309,7 @@ impl App {
     }
 
     /// Until dropped: keeps memory in step with a store that was opened again, keeps the counters of attempts in the
-    /// store, drops what is over, and begins a new epoch when the clock was set so far back that nothing new would count.
+    /// store, drops what is over, lets keys sign whose time has come, and begins a new epoch when the clock was set so far back that nothing new would count.
     pub async fn tend(self) {
         let mut rounds = 0u64;
         let mut tick = tokio::time::interval(TEND_EVERY);
@@ -329,6 +336,10 @@ impl App {
                 && let Err(why) = self.keep_counts().await
             {
                 tracing::warn!(%why, "counters of attempts could not be kept");
+            }
+            let keyring = self.tokens().keyring();
+            if self.choose_keys(&keyring) {
+                tracing::info!(signer = keyring.signer().kid(), "a key that was made before signs or seals now");
             }
             if rounds.is_multiple_of(SWEEP_ROUNDS) {
                 self.0.revocations.forget(self.now() - FORGET_AFTER);
@@ -379,8 +390,15 @@ impl App {
             Ok(next)
         };
         let next = read().inspect_err(|_| self.0.meters.keys_not_reloaded())?;
+        self.choose_keys(&next);
         self.0.tokens.replace_keyring(next);
         Ok(())
+    }
+
+    /// Lets those keys sign and seal that are old enough. Whether others do so now.
+    fn choose_keys(&self, keyring: &Keyring) -> bool {
+        let lead = self.0.key_lead;
+        keyring.choose((!lead.is_zero()).then(|| self.now() - lead))
     }
 
     /// The present instant.

@@ -84,7 +84,7 @@ struct KeysFolder {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Make a key; it signs, or seals, from the next start, or SIGHUP, on
+    /// Make a key; a running server signs, or seals, with it within seconds, or when its --key-lead is over
     Generate {
         #[command(flatten)]
         folder: KeysFolder,
@@ -258,7 +258,7 @@ fn keys(command: KeysCommand) -> Result<(), Ending> {
                 KeyKind::Seal => (keys::generate_sealing(&folder, kid.as_deref(), now), "seals, if told to,"),
             };
             let kid = made.map_err(Ending::Failed)?;
-            print(&format!("made {kid}; a running server {does} with it after SIGHUP\n"))
+            print(&format!("made {kid}; a running server {does} with it from now on\n"))
         }
         KeysCommand::List { folder } => {
             let ring = Keyring::load(&folder.keys).map_err(|e| Ending::Failed(e.to_string()))?;
