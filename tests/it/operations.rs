@@ -119,7 +119,8 @@ fn every_command_of_the_page_answers_what_it_says() {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let log = fs::read_to_string(home.join("log")).unwrap_or_default();
     assert!(output.status.success(), "{}\n{log}\n{script}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(log.matches("keys read again").count(), 2, "{log}");
+    // At the reloads, and whenever the folder was seen to have changed.
+    assert!(log.matches("keys read again").count() >= 2, "{log}");
 }
 
 #[tokio::test]
