@@ -27,9 +27,11 @@ use crate::store::{
 };
 use crate::user::User;
 
+mod aside;
 mod database;
 mod draft;
 mod layout;
+pub mod salvage;
 mod upgrade;
 
 pub use database::CannotOpen;

@@ -684,12 +684,12 @@ async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short
 }
 
 /// A number below `end`.
-fn random(end: usize) -> usize {
+pub(crate) fn random(end: usize) -> usize {
     usize::try_from(getrandom::u64().unwrap() % end as u64).unwrap()
 }
 
 /// A way to damage a file, any.
-fn damaged(mut bytes: Vec<u8>) -> (&'static str, Vec<u8>) {
+pub(crate) fn damaged(mut bytes: Vec<u8>) -> (&'static str, Vec<u8>) {
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(bytes.len(), |last| last + 1);
     let (at, size) = (random(used), bytes.len());
     let end = (at + 1 + random(4096)).min(size);
