@@ -85,6 +85,7 @@ async fn files_that_a_killed_start_left_half_written_do_not_prevent_the_next_one
 }
 
 mod repair;
+mod steps;
 
 /// Runs the program, which must end with exit code 1 and one line that says why.
 #[track_caller]

@@ -342,8 +342,12 @@ impl Judge<'_> {
             permissions.retain(|permission| known.contains(permission));
             findings.grants_dropped += before - permissions.len();
         };
-        saved.iter_mut().for_each(|group| keep(&mut group.permissions));
-        users.iter_mut().for_each(|user| keep(&mut user.permissions));
+        for permissions in saved.iter_mut().map(|group| &mut group.permissions) {
+            keep(permissions);
+        }
+        for permissions in users.iter_mut().map(|user| &mut user.permissions) {
+            keep(permissions);
+        }
         for user in users {
             let before = user.groups.len();
             user.groups.retain(|group| groups.contains(group));

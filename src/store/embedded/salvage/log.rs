@@ -132,18 +132,14 @@ impl Scan {
                 .filter(|(_, number)| number.checked_add(1).is_some_and(|next| next.checked_mul(SEGMENT_U64).is_some()))
         };
         let headed = segment_number(bytes);
-        let (mut at, mut number) = match headed {
-            Some(number) => (HEADER, number),
-            None => match next_of_any(0) {
-                Some((at, number)) => {
-                    self.damaged(at);
-                    (at, number)
-                }
-                None => {
-                    let used = bytes.iter().rposition(|byte| *byte != 0);
-                    return self.damaged(used.map_or(0, |last| last + 1));
-                }
-            },
+        let (mut at, mut number) = if let Some(number) = headed {
+            (HEADER, number)
+        } else if let Some((at, number)) = next_of_any(0) {
+            self.damaged(at);
+            (at, number)
+        } else {
+            let used = bytes.iter().rposition(|byte| *byte != 0);
+            return self.damaged(used.map_or(0, |last| last + 1));
         };
         while at + MESSAGE_MIN <= SEGMENT {
             let rest = bytes.get(at..).unwrap_or_default();
@@ -243,11 +239,14 @@ fn leaf(file: &File, large: &Path, entries: &[Entry], damage: &mut Damage) -> Op
         if base.kind == kind::FREE {
             return None;
         }
-        let Some(node) = body(file, large, base).and_then(|body| node(&body)) else {
-            damage.pages += 1;
-            continue;
+        let (prefix, mut leaf) = match body(file, large, base).and_then(|body| node(&body)) {
+            Some(Node::Leaf(prefix, leaf)) => (prefix, leaf),
+            Some(Node::Other) => return None,
+            None => {
+                damage.pages += 1;
+                continue;
+            }
         };
-        let (prefix, mut leaf) = node?;
         leaf.position = base.position;
         for link in &entries[at + 1..] {
             match body(file, large, link).map(|body| link_of(&body)) {
@@ -289,23 +288,31 @@ fn body(file: &File, large: &Path, entry: &Entry) -> Option<Vec<u8>> {
     is_whole.then(|| rest[1..].to_vec())
 }
 
-/// A node: `None` when it cannot be read, `Some(None)` when it is no leaf. Comes with the prefix of all its keys.
-fn node(body: &[u8]) -> Option<Option<(Vec<u8>, Leaf)>> {
+enum Node {
+    /// With the prefix of all its keys.
+    Leaf(Vec<u8>, Leaf),
+    /// One that leads to others.
+    Other,
+}
+
+fn node(body: &[u8]) -> Option<Node> {
     let mut rest = Bytes(body);
     // The next leaf, a child that is being merged into this one, and whether this one is.
-    (rest.number()?, rest.number()?, rest.byte()?);
+    rest.number()?;
+    rest.number()?;
+    rest.byte()?;
     let prefix = usize::from(rest.byte()?);
     let (low, high) = (rest.text()?.to_vec(), rest.text()?.to_vec());
     let prefix = low.get(..prefix)?.to_vec();
     if rest.byte()? != 0 {
-        return Some(None);
+        return Some(Node::Other);
     }
     let count = usize::try_from(rest.number()?).ok()?;
     let keys: Vec<&[u8]> = (0..count).map(|_| rest.text()).collect::<Option<_>>()?;
     let values: Vec<&[u8]> = (0..count).map(|_| rest.text()).collect::<Option<_>>()?;
     let whole = keys.into_iter().map(|key| [&prefix, key].concat());
     let records = whole.zip(values.into_iter().map(<[u8]>::to_vec)).collect();
-    Some(Some((prefix, Leaf { position: 0, low, high, records })))
+    Some(Node::Leaf(prefix, Leaf { position: 0, low, high, records }))
 }
 
 enum Link {
