@@ -85,7 +85,7 @@ async fn told(door: &Door, story: &mut Story) -> Option<()> {
     story.bobs = caller.tokens.first().cloned();
     if story.bobs.is_some() {
         let change = json!({ "old_password": PASSWORD, "new_password": NEW });
-        ask(&mut caller, &mut story.changed, refused, (Method::POST, "/v1/me/password", change)).await?;
+        ask(&mut caller, &mut story.changed, refused, (Method::POST, "/v1/password", change)).await?;
     }
     if let Some(id) = id {
         let path = format!("/v1/users/{id}");
@@ -173,7 +173,7 @@ async fn run(base: &Path, fault: &str, paths: &[&str]) -> End {
                 end = End::Whole;
                 program.kill();
             } else {
-                drop(program.end());
+                program.end();
             }
         } else {
             assert!(whole.is_some(), "{fault}: the program is gone: {story:?}");
@@ -222,14 +222,16 @@ async fn each_step(kinds: &[(&str, &str)], paths: &[&str]) {
     #[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
     let most = std::env::var("SIGNET_STEPS").map_or(2, |steps| steps.parse().unwrap());
     for (call, fault) in kinds {
-        let mut cut = 0;
+        let (mut cut, mut whole) = (0, 0);
         for n in 1..=most {
-            // The first ones of a few are anywhere; of many, one after the other.
+            // A few of them are anywhere; many are one after the other, until there are no more.
             let step = if most < 10 { 1 + random(12) } else { n };
             match run(base.path(), &format!("{call}:{fault}:when={step}"), paths).await {
-                End::Cut => cut += 1,
-                End::Whole if most >= 10 && n > 40 => break,
-                End::Whole => {}
+                End::Cut => (cut, whole) = (cut + 1, 0),
+                End::Whole => whole += 1,
+            }
+            if most >= 10 && whole == 5 {
+                break;
             }
         }
         println!("{call} {fault}: {cut} stories cut");
@@ -257,11 +259,12 @@ async fn an_error_at_any_step_of_the_store_is_no_success_and_leaves_nothing_half
         ("fsync", "error=EIO"),
         ("pwrite64", "error=EIO"),
         ("pwrite64", "error=ENOSPC"),
-        ("pread64", "error=EIO"),
         ("openat", "error=EIO"),
         ("ftruncate", "error=EIO"),
         ("sync_file_range", "error=EIO"),
         ("flock", "error=EIO"),
     ];
     each_step(&kinds, &paths).await;
+    // A disk that cannot be read: sled would take the error for the end of its file, and clear the rest.
+    assert_eq!(run(used().path(), "pread64:error=EIO:when=1+", &paths).await, End::Cut);
 }
