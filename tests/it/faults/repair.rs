@@ -14,6 +14,7 @@ use signet::claims::{GroupId, SessionId, UserId, instant};
 use signet::repair::{Repaired, repair};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
+use signet::store::embedded::salvage::Damage;
 use signet::store::{ApiToken, OpenSession, Revocation, Slice, Store, Tally, Write};
 use signet::user::{User, Username};
 use tempfile::TempDir;
@@ -120,7 +121,7 @@ async fn past(folder: &Path, users: usize, changes: usize) -> Truth {
         let was = user.version;
         let action = match random(6) {
             0 => {
-                user.password.push_str(&format!("{change}"));
+                user.password.push_str(&change.to_string());
                 user.generation += 1;
                 Action::ChangePassword
             }
@@ -210,9 +211,9 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(contents(&path))
+            found.extend(contents(&path));
         } else {
-            drop(found.insert(path.clone(), fs::read(&path).unwrap()))
+            found.insert(path.clone(), fs::read(&path).unwrap());
         }
     }
     found
@@ -327,7 +328,7 @@ async fn what_a_repair_saves_was_acknowledged_and_the_damaged_store_stays_as_it_
                 let tale = judged(&data, &into, &done, &truth).await;
                 if round == 0 {
                     let last: BTreeSet<&str> = truth.last().map(|user| user.username.as_str()).collect();
-                    let nothing = done.findings.damage == Default::default();
+                    let nothing = done.findings.damage == Damage::default();
                     assert!(nothing && tale.saved == last.len() && tale.older == 0 && tale.closed == 0, "{done:#?}");
                     assert_eq!((done.groups, done.permissions, done.counters), (6, 12, 1));
                     assert_eq!(done.findings.api_tokens, 1);
