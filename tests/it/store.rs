@@ -735,7 +735,7 @@ pub(crate) fn damaged(mut bytes: Vec<u8>) -> (&'static str, Vec<u8>) {
             "a part of noise"
         }
         4 => {
-            let from = random(size - (end - at));
+            let from = random(size - (end - at) + 1);
             bytes.copy_within(from..from + (end - at), at);
             "a part copied over another"
         }
