@@ -320,14 +320,25 @@ async fn what_a_repair_saves_was_acknowledged_and_the_damaged_store_stays_as_it_
         let before = contents(&data);
         let into = folder.path().join("new");
         // Every second time after a start was tried: it takes nothing away that could be saved.
-        if round % 2 == 0 {
+        let untried = if round % 2 == 0 {
+            let untried = repair(&data, &folder.path().join("untried"), now()).await;
             let data = data.clone();
             drop(tokio::task::spawn_blocking(move || Embedded::open(&data).map(drop)).await.unwrap());
-        }
+            untried.ok()
+        } else {
+            None
+        };
         let tried = if round % 2 == 0 { contents(&data) } else { before.clone() };
         match repair(&data, &into, now()).await {
             Ok(done) => {
                 let tale = judged(&data, &into, &done, &truth).await;
+                if let Some(untried) = untried {
+                    assert!(
+                        done.users >= untried.users,
+                        "{what}: a start took away {} users",
+                        untried.users - done.users
+                    );
+                }
                 if round == 0 {
                     let last: BTreeSet<&str> = truth.last().map(|user| user.username.as_str()).collect();
                     let nothing = done.findings.damage == Damage::default();
@@ -355,6 +366,59 @@ async fn what_a_repair_saves_was_acknowledged_and_the_damaged_store_stays_as_it_
     }
     println!("{damages} damages, of 300 accounts each: {refused} refused, {sum:?}");
     assert!(refused < damages / 2, "too much is refused");
+}
+
+/// The newest record of an account is damaged, and what it says is an older one: what else tells of the change closes it.
+#[tokio::test]
+async fn an_account_is_closed_when_anything_tells_that_it_was_changed_later() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let truth = past(&data, 60, 0).await;
+    let named = |n: usize| {
+        let name = format!("user{n}");
+        truth.last().find(|user| user.username.as_str() == name).unwrap().clone()
+    };
+    let store = Embedded::open(&data).unwrap();
+    // Another password, another address, a permission and a group less, no superuser any more, disabled.
+    let changes: [(usize, fn(&mut User)); 6] = [
+        (1, |user| (user.password, user.generation) = ("!".to_owned(), 1)),
+        (2, |user| user.email = "another@example.com".to_owned()),
+        (3, |user| user.permissions.clear()),
+        (4, |user| user.groups.clear()),
+        (40, |user| user.is_superuser = false),
+        (5, |user| (user.is_active, user.generation) = (false, 1)),
+    ];
+    for (n, change) in changes {
+        let mut user = User { last_name: "Newest".to_owned(), ..named(n) };
+        change(&mut user);
+        let was = user.version;
+        let writes = vec![Write::ChangeUser { user: Box::new(user.clone()), was }, ends(&user)];
+        store.commit(writes).await.unwrap();
+    }
+    drop(store);
+    let mut bytes = fs::read(data.join("db")).unwrap();
+    let newest: Vec<usize> =
+        bytes.windows(6).enumerate().filter(|(_, part)| part == b"Newest").map(|(at, _)| at).collect();
+    assert!(newest.len() >= changes.len());
+    for at in newest {
+        bytes[at] ^= 1;
+    }
+    fs::write(data.join("db"), bytes).unwrap();
+    let into = folder.path().join("new");
+    let done = repair(&data, &into, now()).await.unwrap();
+    let store = Embedded::open(&into).unwrap();
+    for (n, _) in changes {
+        let user = named(n);
+        match store.user(user.id).await.unwrap() {
+            // All that was read of it is of before the change.
+            Some(found) => {
+                assert!(!found.is_active && done.findings.closed.contains(&format!("user{n}")), "{found:#?}");
+            }
+            None => assert!(done.findings.users_lost.contains(&format!("user{n}"))),
+        }
+    }
+    println!("{} closed, {} lost", done.findings.closed.len(), done.findings.users_lost.len());
+    assert!(!done.findings.closed.is_empty(), "none of them was read");
 }
 
 /// `signet repair`.
