@@ -421,6 +421,50 @@ async fn an_account_is_closed_when_anything_tells_that_it_was_changed_later() {
     assert!(!done.findings.closed.is_empty(), "none of them was read");
 }
 
+/// sled clears what comes after the first message that it cannot read.
+#[tokio::test]
+async fn a_store_that_is_refused_is_left_as_it_was_found() {
+    let whole = TempDir::new().unwrap();
+    let data = whole.path().join("data");
+    let truth = past(&data, 300, 600).await;
+    let there = truth.last().count();
+    for name in contents(&data).into_keys() {
+        if name.file_name().unwrap().to_str().unwrap().starts_with("snap.") {
+            fs::remove_file(name).unwrap();
+        }
+    }
+    let mut refused = 0;
+    for part in 1..8 {
+        let (folder, data) = copied(&data);
+        let mut bytes = fs::read(data.join("db")).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes[used / 8 * part] ^= 1;
+        fs::write(data.join("db"), &bytes).unwrap();
+        if Embedded::open(&data).is_ok() {
+            continue;
+        }
+        refused += 1;
+        assert!(fs::read(data.join("db")).unwrap() == bytes, "a start has changed it");
+        assert!(!data.join("signet-aside").exists());
+        let done = repair(&data, &folder.path().join("new"), now()).await.unwrap();
+        assert!(done.users * 10 > there * 9, "{} of {there}", done.users);
+    }
+    assert!(refused > 0, "sled reads over all of them");
+    // A start that was killed while sled had the file: the next one, and a repair, go by what was kept aside.
+    let (folder, data) = copied(&data);
+    let aside = data.join("signet-aside");
+    fs::create_dir_all(aside.join("blobs")).unwrap();
+    fs::copy(data.join("db"), aside.join("db")).unwrap();
+    let size = fs::metadata(data.join("db")).unwrap().len();
+    fs::write(data.join("db"), vec![0; usize::try_from(size).unwrap()]).unwrap();
+    let done = repair(&data, &folder.path().join("new"), now()).await.unwrap();
+    assert_eq!(done.users, there);
+    let store = Embedded::open(&data).unwrap();
+    let all = Slice { limit: usize::MAX, ..Slice::default() };
+    assert_eq!(store.users(all).await.unwrap().items.len(), there);
+    assert!(!aside.exists());
+}
+
 /// `signet repair`.
 fn run(data: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
