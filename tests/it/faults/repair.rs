@@ -368,6 +368,9 @@ async fn what_a_repair_saves_was_acknowledged_and_the_damaged_store_stays_as_it_
     assert!(refused < damages / 2, "too much is refused");
 }
 
+/// A change of an account.
+type Change = fn(&mut User);
+
 /// The newest record of an account is damaged, and what it says is an older one: what else tells of the change closes it.
 #[tokio::test]
 async fn an_account_is_closed_when_anything_tells_that_it_was_changed_later() {
@@ -380,7 +383,7 @@ async fn an_account_is_closed_when_anything_tells_that_it_was_changed_later() {
     };
     let store = Embedded::open(&data).unwrap();
     // Another password, another address, a permission and a group less, no superuser any more, disabled.
-    let changes: [(usize, fn(&mut User)); 6] = [
+    let changes: [(usize, Change); 6] = [
         (1, |user| (user.password, user.generation) = ("!".to_owned(), 1)),
         (2, |user| user.email = "another@example.com".to_owned()),
         (3, |user| user.permissions.clear()),
