@@ -26,9 +26,11 @@ use crate::user::User;
 
 mod measured;
 mod memory;
+mod watch;
 
 pub use measured::{Meters, Part};
 use memory::{Changes, GroupFeed, recorded};
+use watch::Watch;
 
 /// Gives the present instant. Only the edge of the program reads the real clock.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -312,9 +314,14 @@ impl App {
     /// store, drops what is over, lets keys sign whose time has come, and begins a new epoch when the clock was set so far back that nothing new would count.
     pub async fn tend(self) {
         let mut rounds = 0u64;
+        if let Err(why) = self.look_at_the_clock().await {
+            tracing::warn!(%why, "the audit log could not be read, to judge the clock by it");
+        }
+        let mut watch = Watch::begun(self.now());
         let mut tick = tokio::time::interval(TEND_EVERY);
         loop {
             tick.tick().await;
+            watch.look(self.now());
             let store = &self.0.store;
             if store.incarnation() != self.0.loaded.load(Ordering::SeqCst)
                 && store.is_ready()

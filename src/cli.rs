@@ -18,6 +18,7 @@ use crate::server::Server;
 
 mod import;
 mod log;
+mod repair;
 mod secret;
 mod users;
 
@@ -45,6 +46,8 @@ enum Command {
     Import(Box<import::Import>),
     /// Write everything that the store keeps, for a backup and for the way out
     Export(import::Export),
+    /// Save what can be saved of a store that does not open, into a new folder
+    Repair(repair::Repair),
     /// Print the API document
     Openapi,
     /// Print the API document as a Postman collection, with a test on every request
@@ -186,6 +189,7 @@ pub fn run() -> ExitCode {
         Some(Command::Keys(command)) => keys(command),
         Some(Command::Import(command)) => import::import(*command),
         Some(Command::Export(command)) => import::export(command),
+        Some(Command::Repair(command)) => repair::repair(command),
         Some(Command::User(command)) => users::users(command),
         Some(Command::Openapi) => print(&document::text()),
         Some(Command::Postman) => print(&postman::text()),

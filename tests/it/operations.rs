@@ -72,6 +72,7 @@ async fn every_meter_of_the_dashboard_and_the_alerts_is_there_and_every_meter_is
 const SYSTEMCTL: &str = r#"#!/bin/bash
 case "$1" in
   start)
+    : >out
     signet serve --listen "$LISTEN" --metrics-listen "$METRICS" >out 2>>log &
     echo $! >pid
     until grep -q '^metrics on' out; do kill -0 "$(cat pid)" || exit 1; sleep 0.05; done ;;
