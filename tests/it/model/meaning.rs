@@ -48,7 +48,8 @@ impl History {
             ("POST", ["groups"]) => {
                 let id = text(&self.calls[number].reply, "id");
                 self.groups.insert(text(&body, "name"), id.clone());
-                self.writes(number, &id, "permissions", body["permissions"].clone());
+                let granted = body["permissions"].as_array().cloned().unwrap_or_default();
+                self.writes(number, &id, "permissions", granted.into());
             }
             ("PATCH", ["groups", id]) => {
                 if let Some(name) = body["name"].as_str() {
