@@ -112,7 +112,8 @@ fn advance(lines: &mut Vec<Line>, began: usize, at: usize, token: Option<&str>) 
     }
     let answered = numbered.remove(at);
     let begun = numbered.remove(began);
-    numbered.splice(given + 1..given + 1, [begun, answered]);
+    let after = given + 1;
+    numbered.splice(after..after, [begun, answered]);
     let begins = numbered.iter().filter(|(_, line)| matches!(line.event, Event::Begins { .. }));
     let new: BTreeMap<usize, usize> = begins.zip(1..).map(|((old, _), new)| (*old, new)).collect();
     lines.extend(numbered.into_iter().map(|(old, mut line)| {
