@@ -376,3 +376,31 @@ fn what_is_read_of_a_record_was_written_and_is_no_witness_of_itself() {
     call(&mut history, "GET /v1/groups/g", Value::Null, Some(&first), 200, json!({ "permissions": [] }), None);
     objects(history, "permissions on record");
 }
+
+#[test]
+fn whoever_came_in_tells_what_the_password_was() {
+    let change = json!({ "old_password": "old", "new_password": "new" });
+    let log_in = |history: &mut History, password: &str, status: u16| {
+        let entering = json!({ "username": ADMIN, "password": password });
+        call(history, "POST /v1/login", entering, None, status, json!({ "user": { "username": ADMIN } }), None);
+    };
+    // A change without an answer was made or not, and is not made later.
+    for (first, then, then_answered, objection) in [
+        ("new", "new", 200, None),
+        ("new", "old", 401, None),
+        ("new", "old", 200, Some("nobody could come in so")),
+        ("new", "new", 401, Some("all was right")),
+        ("old", "old", 200, None),
+        ("old", "new", 200, Some("nobody could come in so")),
+    ] {
+        let (mut history, token) = entered();
+        begin(&mut history, "POST /v1/password", change.clone(), Some(&token));
+        history.died();
+        log_in(&mut history, first, 200);
+        log_in(&mut history, then, then_answered);
+        match objection {
+            Some(objection) => objects(history, objection),
+            None => assert_eq!(history.faults(), [""; 0]),
+        }
+    }
+}

@@ -196,7 +196,8 @@ impl History {
         let (user, password) = (call.text("username"), call.text("password"));
         let passwords = self.could_be(user, "password", call.span);
         let is_active = self.could_be(user, "is_active", call.span);
-        let enters = passwords.iter().any(|known| **known == password) && is_active.contains(&&json!(true));
+        let is_known = !call.is_done() || self.is_on_record(number, user, "password");
+        let enters = is_known && passwords.iter().any(|known| **known == password) && is_active.contains(&&json!(true));
         let meanwhile = |end: &End| {
             let end = self.calls[end.call].span;
             !end.is_before(call.span) && !call.span.is_before(end)
@@ -274,7 +275,8 @@ impl History {
         let latest = done.map(|write| write.span.began).max().unwrap_or_default();
         written.iter().any(|(call, value)| {
             let write = &self.calls[*call];
-            let is_witness = write.method != Method::GET || write.span.is_before(span);
+            let is_read = write.method == Method::GET || write.is(&Method::POST, "/v1/login");
+            let is_witness = !is_read || write.span.is_before(span);
             is_witness && write.span.began < span.answered && write.span.answered >= latest && same(value)
         })
     }
