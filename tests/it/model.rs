@@ -27,6 +27,11 @@ type Tick = usize;
 struct Span {
     began: Tick,
     answered: Tick,
+    /// The same in nanoseconds, by a clock that nobody sets.
+    began_at: u64,
+    answered_at: u64,
+    /// Where the call was made to.
+    node: usize,
 }
 
 impl Span {
@@ -87,7 +92,8 @@ struct Token {
     ground: usize,
     /// An API token, with the permissions that it is limited to.
     scope: Option<Value>,
-    refused: Option<usize>,
+    /// The first refusal at each node.
+    refused: Vec<usize>,
     dead: Option<usize>,
     accepted: Option<Span>,
 }
@@ -129,6 +135,10 @@ enum Standing {
 #[derive(Default)]
 pub(crate) struct History {
     ticks: Tick,
+    /// Now, in nanoseconds since some moment.
+    now: u64,
+    /// Nanoseconds after which a node has to know what was acknowledged at another one.
+    bound: u64,
     calls: Vec<Call>,
     tokens: Vec<Token>,
     by_text: HashMap<Arc<str>, usize>,
@@ -169,10 +179,32 @@ impl History {
         self.letters.insert(token.to_owned(), user.to_owned());
     }
 
+    /// The same of several nodes with one store: another one may take this many nanoseconds to know what was acknowledged.
+    pub(crate) fn bound(&mut self, bound: u64) {
+        self.bound = bound;
+    }
+
+    /// Notes what time it is from now on, in nanoseconds since some moment. Without, no time passes.
+    pub(crate) fn passes(&mut self, now: u64) {
+        self.now = now;
+    }
+
     /// Notes a call that is about to be made. Gives its number.
     pub(crate) fn begins(&mut self, method: &Method, path: &str, body: Value, token: Option<&str>) -> usize {
+        self.begins_at(0, method, path, body, token)
+    }
+
+    /// Notes a call that is about to be made to this node. Gives its number.
+    pub(crate) fn begins_at(
+        &mut self,
+        node: usize,
+        method: &Method,
+        path: &str,
+        body: Value,
+        token: Option<&str>,
+    ) -> usize {
         self.ticks += 1;
-        let span = Span { began: self.ticks, answered: Tick::MAX };
+        let span = Span { began: self.ticks, answered: Tick::MAX, began_at: self.now, answered_at: u64::MAX, node };
         let token = token.map(|text| *self.by_text.get(text).unwrap_or_else(|| panic!("nobody set {text}")));
         let (method, path) = (method.clone(), path.to_owned());
         self.calls.push(Call { method, path, body, token, span, status: 0, reply: Value::Null, is_void: false });
@@ -183,7 +215,7 @@ impl History {
     pub(crate) fn answered(&mut self, call: usize, status: u16, reply: Value, set: Option<&str>) {
         self.ticks += 1;
         let known = &mut self.calls[call];
-        (known.span.answered, known.status) = (self.ticks, status);
+        (known.span.answered, known.span.answered_at, known.status) = (self.ticks, self.now, status);
         let path = known.path.split('?').next().unwrap().to_owned();
         known.reply = essence(&path, reply);
         let (is_done, made) = (known.is_done(), known.reply.clone());
@@ -202,10 +234,23 @@ impl History {
 
     /// Notes that the server is gone: what it has not done so far it never will.
     pub(crate) fn died(&mut self) {
+        self.died_at(0);
+    }
+
+    /// Notes that this node is gone: what it has not done so far it never will.
+    pub(crate) fn died_at(&mut self, node: usize) {
         self.ticks += 1;
-        for call in self.calls.iter_mut().filter(|call| call.span.answered == Tick::MAX) {
-            call.span.answered = self.ticks;
+        let open = |call: &&mut Call| call.span.answered == Tick::MAX && call.span.node == node;
+        for call in self.calls.iter_mut().filter(open) {
+            (call.span.answered, call.span.answered_at) = (self.ticks, self.now);
         }
+    }
+
+    /// Whether the node that the later call is made to has to know of the earlier one: at once when that was made to the
+    /// same node, otherwise when the bound is over.
+    fn is_known(&self, earlier: Span, later: Span) -> bool {
+        let is_in_time = || later.began_at.saturating_sub(earlier.answered_at) >= self.bound;
+        earlier.is_before(later) && (earlier.node == later.node || is_in_time())
     }
 
     /// A token of a session: of the one that the call carried, unless the call began one.
@@ -291,7 +336,7 @@ impl History {
 
 impl Token {
     fn new(text: &str) -> Self {
-        Self { text: text.into(), session: 0, ground: 0, scope: None, refused: None, dead: None, accepted: None }
+        Self { text: text.into(), session: 0, ground: 0, scope: None, refused: Vec::new(), dead: None, accepted: None }
     }
 }
 

@@ -107,7 +107,7 @@ impl Nemesis {
     fn again(mut self, desk: &Desk, end: impl FnOnce(Program)) -> Self {
         end(self.program);
         self.place.send_replace(None);
-        desk.see(&Event::Died);
+        desk.see(&Event::Died { node: 0 });
         for _ in 0..self.rng.u8(..3) {
             let mut process = command(&self.folder);
             let mut process =

@@ -18,8 +18,8 @@ use crate::model::History;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Event {
-    /// It begins, with this superuser.
-    Opens { name: String, id: String, password: String, seed: u64 },
+    /// It begins, with this superuser. A node knows after this many nanoseconds what was acknowledged at another.
+    Opens { name: String, id: String, password: String, seed: u64, bound: u64 },
     /// A call is about to be made. They are numbered from 1 on: the opening is 0.
     Begins { client: usize, node: usize, method: String, path: String, body: Value, token: Option<String> },
     /// It was answered, and this token was set.
@@ -28,19 +28,19 @@ pub(super) enum Event {
     Void { call: usize },
     /// Something is done to the server.
     Act { what: String },
-    /// The server's process is gone.
-    Died,
+    /// The process of this node is gone.
+    Died { node: usize },
 }
 
 /// An event, and when it was.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Line {
+pub(super) struct Line {
     /// Nanoseconds since the history began, by a clock that nobody sets.
-    at: u64,
+    pub(super) at: u64,
     /// Milliseconds since 1970, by the clock on the wall.
     wall: u64,
     #[serde(flatten)]
-    event: Event,
+    pub(super) event: Event,
 }
 
 /// Writes down what is seen, and takes it into the reference.
@@ -56,23 +56,24 @@ impl Recorder {
         let (name, id, password) = (name.to_owned(), id.to_owned(), password.to_owned());
         let history = History::with(&name, &id, &password);
         let mut recorder = Self { history, file: BufWriter::new(File::create(path).unwrap()), began: Instant::now() };
-        recorder.write(&Event::Opens { name, id, password, seed });
+        recorder.write(&Event::Opens { name, id, password, seed, bound: 0 });
         recorder
     }
 
     #[expect(clippy::disallowed_methods, reason = "what people look for in logs is found by the clock on the wall")]
-    fn write(&mut self, event: &Event) {
+    fn write(&mut self, event: &Event) -> u64 {
         let at = u64::try_from(self.began.elapsed().as_nanos()).unwrap();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let line = Line { at, wall: u64::try_from(wall).unwrap(), event: event.clone() };
         serde_json::to_writer(&mut self.file, &line).unwrap();
         self.file.write_all(b"\n").unwrap();
+        at
     }
 
     /// Takes the event in. Gives the number of the call, for the begin of one.
     pub(super) fn see(&mut self, event: &Event) -> usize {
-        self.write(event);
-        take(&mut self.history, event)
+        let at = self.write(event);
+        take(&mut self.history, at, event)
     }
 
     pub(super) fn history(&self) -> &History {
@@ -86,36 +87,37 @@ impl Recorder {
     }
 }
 
-fn take(history: &mut History, event: &Event) -> usize {
+fn take(history: &mut History, at: u64, event: &Event) -> usize {
+    history.passes(at);
     match event {
-        Event::Begins { method, path, body, token, .. } => {
-            return history.begins(&method.parse().unwrap(), path, body.clone(), token.as_deref());
+        Event::Begins { node, method, path, body, token, .. } => {
+            return history.begins_at(*node, &method.parse().unwrap(), path, body.clone(), token.as_deref());
         }
         Event::Answers { call, status, reply, set } => {
             history.answered(*call, *status, reply.clone(), set.as_deref());
         }
         Event::Void { call } => history.void(*call),
-        Event::Died => history.died(),
+        Event::Died { node } => history.died_at(*node),
         Event::Opens { .. } | Event::Act { .. } => {}
     }
     0
 }
 
 /// The events of a file. The last line may be cut short, as by the end of whoever wrote it.
-pub(super) fn read(path: &Path) -> Vec<Event> {
+pub(super) fn read(path: &Path) -> Vec<Line> {
     let lines = BufReader::new(File::open(path).unwrap()).lines();
-    let events = lines.map_while(|line| serde_json::from_str::<Line>(&line.ok()?).ok());
-    events.map(|line| line.event).collect()
+    lines.map_while(|line| serde_json::from_str(&line.ok()?).ok()).collect()
 }
 
-/// The history that these events tell.
-pub(super) fn told(events: &[Event]) -> History {
-    let Some((Event::Opens { name, id, password, .. }, rest)) = events.split_first() else {
+/// The history that these lines tell.
+pub(super) fn told(lines: &[Line]) -> History {
+    let Some((Line { event: Event::Opens { name, id, password, bound, .. }, .. }, rest)) = lines.split_first() else {
         panic!("not the beginning of a history")
     };
     let mut history = History::with(name, id, password);
-    for event in rest {
-        take(&mut history, event);
+    history.bound(*bound);
+    for line in rest {
+        take(&mut history, line.at, &line.event);
     }
     history
 }

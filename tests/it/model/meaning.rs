@@ -17,9 +17,16 @@ impl History {
         let session = call.token.map(|token| self.tokens[token].session);
         let own = session.and_then(|session| self.sessions[session].user.clone());
         let named = |at: usize| self.names.get(parts[at]).cloned().unwrap_or_default();
-        let body = call.body.clone();
+        let (body, call_is_done) = (call.body.clone(), call.is_done());
         match (call.method.as_str(), parts.as_slice()) {
-            ("POST", ["logout" | "login"]) | ("DELETE", ["session"]) => self.ends_session(number, session),
+            ("POST", ["login"]) => {
+                self.ends_session(number, session);
+                // Whoever came in tells what the password was.
+                if call_is_done {
+                    self.writes(number, &text(&body, "username"), "password", body["password"].clone());
+                }
+            }
+            ("POST", ["logout"]) | ("DELETE", ["session"]) => self.ends_session(number, session),
             ("POST", ["register"]) => {
                 self.ends_session(number, session);
                 self.writes_user(number, &body);
@@ -48,7 +55,8 @@ impl History {
             ("POST", ["groups"]) => {
                 let id = text(&self.calls[number].reply, "id");
                 self.groups.insert(text(&body, "name"), id.clone());
-                self.writes(number, &id, "permissions", body["permissions"].clone());
+                let granted = body["permissions"].as_array().cloned().unwrap_or_default();
+                self.writes(number, &id, "permissions", granted.into());
             }
             ("PATCH", ["groups", id]) => {
                 if let Some(name) = body["name"].as_str() {
