@@ -17,10 +17,12 @@ use tempfile::TempDir;
 
 use crate::harness::PASSWORD;
 use crate::model::History;
-use load::{Client, Desk};
+use desk::Desk;
+use load::{Client, Scene};
 use nemesis::Nemesis;
 use record::Recorder;
 
+mod desk;
 mod itself;
 mod load;
 mod nemesis;
@@ -51,20 +53,22 @@ async fn chapter(seed: u64, seconds: u64, file: &Path) -> Chapter {
     let (nemesis, place) = Nemesis::start(folder.path(), seed);
     let id = id_of_admin(&nemesis).await;
     let recorder = Recorder::open(file, "admin", &id, PASSWORD, seed);
-    let desk = Desk::open(recorder, place).await;
+    let desk = Desk::open(recorder, place);
+    let scene = Arc::new(Scene::make(&desk).await);
     let until = Instant::now() + Duration::from_secs(seconds);
     let raging = tokio::task::spawn_blocking({
         let desk = Arc::clone(&desk);
         move || nemesis.rage(&desk, until)
     });
-    let client = |number: usize| Client::new(&desk, number, seed).run(number < ADMINISTRATORS);
+    let client =
+        |number: usize| Client::new(&desk, number, seed).run((number < ADMINISTRATORS).then(|| Arc::clone(&scene)));
     let clients: Vec<_> = (0..CLIENTS).map(|number| tokio::spawn(client(number))).collect();
     let nemesis = raging.await.unwrap();
     desk.rest();
     for client in join_all(clients).await {
         client.unwrap();
     }
-    look_back(&desk).await;
+    look_back(&desk, &scene).await;
     let tokens = desk.tokens().len();
     let history = desk.close().close();
     let acts = nemesis.acts.clone();
@@ -80,7 +84,7 @@ async fn id_of_admin(nemesis: &Nemesis) -> String {
 }
 
 /// Asks, after all of it, for every token that was ever given out, for every user, and for their passwords.
-async fn look_back(desk: &Arc<Desk>) {
+async fn look_back(desk: &Arc<Desk>, scene: &Scene) {
     let tokens = desk.tokens();
     let lanes = (0..CLIENTS).map(|lane| {
         let (desk, tokens) = (Arc::clone(desk), &tokens);
@@ -94,7 +98,7 @@ async fn look_back(desk: &Arc<Desk>) {
     join_all(lanes).await;
     let mut admin = Client::new(desk, 0, 0);
     assert!(admin.log_in("admin").await, "the superuser is lost");
-    for user in desk.users() {
+    for user in &scene.users {
         admin.call(&format!("GET {user}"), Value::Null).await;
     }
     for name in desk.names() {

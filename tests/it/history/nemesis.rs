@@ -15,7 +15,7 @@ use fastrand::Rng;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use tokio::sync::watch;
 
-use super::load::{Desk, Place};
+use super::desk::{Desk, Place};
 use super::record::Event;
 use crate::program::{Door, Program, command};
 
