@@ -2,10 +2,8 @@
 //!
 //! `renewal.rs` does the same to the clock within a server. Here everything that asks for the time is lied to.
 
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::Method;
@@ -38,16 +36,11 @@ fn set(folder: &Path, off: i64) {
 /// Starts the program with its clock off.
 fn start(library: &Path, folder: &Path, off: i64) -> Program {
     set(folder, off);
-    let log = File::options().append(true).create(true).open(folder.join("log")).unwrap();
     let mut command = command(folder);
     command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", folder.join("clock"));
     // Timers go by the clock that nobody sets.
     command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("TZ", "UTC");
-    let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let listening = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on ")?.to_owned()));
-    let base = listening.unwrap_or_else(|| panic!("{}", fs::read_to_string(folder.join("log")).unwrap()));
-    Program { process, address: base.strip_prefix("http://").unwrap().to_owned(), base }
+    Program::start_by(command, folder)
 }
 
 #[expect(clippy::disallowed_methods, reason = "what the program is told of the time is held against the real one")]

@@ -1,7 +1,6 @@
 //! A disk that is full, or gives errors: nothing is acknowledged that is not kept, and it goes on when it can.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::Method;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use signet::claims::SessionId;
 use signet::store::embedded::Embedded;
@@ -17,31 +16,13 @@ use signet::store::{Revocation, Store as _, Write};
 use tempfile::TempDir;
 
 use crate::harness::PASSWORD;
-use crate::program::{PATIENCE, Program, command, fate};
+use crate::program::{PATIENCE, Program, command, command_on_a_bad_disk, disk_can_fail, fate};
 
 /// No room for another byte: what is refused was not done, what needs no write goes on, and there is room again later.
 #[tokio::test]
 async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers() {
     let folder = TempDir::new().unwrap();
-    let password = folder.path().join("password");
-    fs::write(&password, PASSWORD).unwrap();
-    let log = File::create(folder.path().join("log")).unwrap();
-    // A write beyond the limit is an error, not the end of the process.
-    let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
-    let mut shell = Command::new("/bin/sh");
-    shell.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-    shell.args(["-c", script]).arg(env!("CARGO_BIN_EXE_signet"));
-    shell.args(["serve", "--listen", "127.0.0.1:0", "--throttle", "off", "--admin-password-file"]).arg(password);
-    shell.arg("--data").arg(folder.path().join("data")).arg("--keys").arg(folder.path().join("keys"));
-    let mut process = shell.spawn().unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let base = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on ")?.to_owned())).unwrap();
-    let program = Program { process, address: base.strip_prefix("http://").unwrap().to_owned(), base };
-    let pid = Pid::from_child(&program.process);
-    let limit = |most: Option<u64>| {
-        let limit = rustix::process::Rlimit { current: most, maximum: None };
-        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap()
-    };
+    let program = Program::start_by(command_on_a_bad_disk(folder.path()), folder.path());
     let door = program.door();
     let mut sessions = Vec::new();
     for n in 0..60 {
@@ -52,7 +33,7 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers() {
     let (mut ended, mut alive) = (Vec::new(), Vec::new());
     for (n, mut caller) in sessions.into_iter().enumerate() {
         if n == 20 {
-            limit(Some(0));
+            program.room(Some(0));
         }
         match caller.call(Method::POST, "/v1/logout", Value::Null).await.unwrap() {
             (204, _) => ended.append(&mut caller.tokens),
@@ -71,7 +52,7 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers() {
     assert_eq!(ready, 503);
     let new = json!({ "username": "late", "password": PASSWORD });
     assert_eq!(door.anonymous().call(Method::POST, "/v1/register", new.clone()).await.unwrap().0, 503);
-    limit(None);
+    program.room(None);
     let begun = Instant::now();
     while door.anonymous().call(Method::GET, "/readyz", Value::Null).await.unwrap().0 != 200 {
         assert!(begun.elapsed() < PATIENCE, "it does not recover");
@@ -94,27 +75,15 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers() {
 /// The disk gives errors: nothing is acknowledged that may not be on it, and what was acknowledged stays.
 #[tokio::test]
 async fn what_the_disk_refuses_to_keep_is_not_acknowledged() {
-    if !Path::new("/usr/lib/fiu/fiu_posix_preload.so").exists() {
+    if !disk_can_fail() {
         println!("skipped: without Debian's fiu-utils the disk gives no errors");
         return;
     }
     // Each of them fails with EIO while it is told to.
     for point in ["posix/io/sync/fdatasync", "posix/io/rw/pwrite"] {
         let folder = TempDir::new().unwrap();
-        let control = folder.path().join("control");
-        let plain = command(folder.path());
-        let mut run = Command::new("fiu-run");
-        run.env_clear().env("PATH", "/usr/bin:/bin").arg("-x").arg("-f").arg(&control).arg(plain.get_program());
-        run.args(plain.get_args()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = run.spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let base = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on ")?.to_owned())).unwrap();
-        let program = Program { process, address: base.strip_prefix("http://").unwrap().to_owned(), base };
-        let pipe = format!("{}-{}", control.display(), program.process.id());
-        let tell = |what: &str| {
-            fs::write(format!("{pipe}.in"), format!("{what}\n")).unwrap();
-            assert_eq!(fs::read_to_string(format!("{pipe}.out")).unwrap().trim(), "0", "{what}");
-        };
+        let program = Program::start_by(command_on_a_bad_disk(folder.path()), folder.path());
+        let tell = |what: &str| program.tell_disk(folder.path(), what);
         let door = program.door();
         let mut sessions = Vec::new();
         for n in 0..40 {
@@ -211,11 +180,7 @@ async fn a_full_file_system_refuses_what_it_cannot_keep_and_recovers() {
     let mut shell = Command::new("unshare");
     let script = "mount -t tmpfs -o size=24m tmpfs \"$0\" && exec \"$@\"";
     shell.args(["-rm", "sh", "-c", script]).arg(&data).arg(plain.get_program()).args(plain.get_args());
-    let log = File::create(folder.path().join("log")).unwrap();
-    let mut process = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let base = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on ")?.to_owned())).unwrap();
-    let program = Program { process, address: base.strip_prefix("http://").unwrap().to_owned(), base };
+    let program = Program::start_by(shell, folder.path());
     // The file system as the program sees it.
     let inside = Path::new("/proc").join(program.process.id().to_string()).join("root");
     let inside = inside.join(data.strip_prefix("/").unwrap());

@@ -4,7 +4,6 @@
 //! without Debian's fiu-utils the disk gives no errors but that it is full.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -12,14 +11,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use rustix::process::Signal;
 use tokio::sync::watch;
 
 use super::desk::{Desk, Place};
 use super::record::Event;
-use crate::program::{Door, Program, command};
-
-const FIU: &str = "/usr/lib/fiu/fiu_posix_preload.so";
+use crate::program::{Door, Program, command, command_on_a_bad_disk, disk_can_fail};
 
 pub(super) struct Nemesis {
     folder: PathBuf,
@@ -32,17 +29,10 @@ pub(super) struct Nemesis {
 
 /// Starts the program on the folder, so that its disk can be full and, where that is possible, give errors.
 fn start(folder: &Path) -> Program {
-    let plain = command(folder);
-    // A write beyond the limit is an error then, not the end of the process.
-    let mut shell = Command::new("/bin/sh");
-    shell.env_clear().env("PATH", "/usr/bin:/bin").args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
-    if Path::new(FIU).exists() {
-        shell.args(["fiu-run", "-x", "-f"]).arg(folder.join("control"));
-    }
-    shell.arg(plain.get_program()).args(plain.get_args());
+    let mut command = command_on_a_bad_disk(folder);
     // As cheap as a password hash may be.
-    shell.args(["--hash-memory", "7MiB", "--hash-passes", "5"]);
-    Program::start_by(shell, folder)
+    command.args(["--hash-memory", "7MiB", "--hash-passes", "5"]);
+    Program::start_by(command, folder)
 }
 
 impl Nemesis {
@@ -67,7 +57,7 @@ impl Nemesis {
                 47..62 => "held up",
                 62..70 => "given another key",
                 70..85 => "left without room on its disk",
-                _ if Path::new(FIU).exists() => "given errors by its disk",
+                _ if disk_can_fail() => "given errors by its disk",
                 _ => "killed",
             };
             desk.see(&Event::Act { what: what.to_owned() });
@@ -87,16 +77,16 @@ impl Nemesis {
                     self.program.signal(Signal::HUP);
                 }
                 "left without room on its disk" => {
-                    self.room(Some(0));
+                    self.program.room(Some(0));
                     self.wait(50, 800);
-                    self.room(None);
+                    self.program.room(None);
                 }
                 _ => {
                     let points = ["posix/io/sync/fdatasync", "posix/io/rw/pwrite"];
                     let point = points[self.rng.usize(..points.len())];
-                    self.tell(&format!("enable name={point},failinfo=5"));
+                    self.program.tell_disk(&self.folder, &format!("enable name={point},failinfo=5"));
                     self.wait(50, 800);
-                    self.tell(&format!("disable name={point}"));
+                    self.program.tell_disk(&self.folder, &format!("disable name={point}"));
                 }
             }
         }
@@ -119,18 +109,6 @@ impl Nemesis {
         self.program = start(&self.folder);
         self.place.send_replace(Some(self.program.base.clone()));
         self
-    }
-
-    fn room(&self, most: Option<u64>) {
-        let limit = Rlimit { current: most, maximum: None };
-        prlimit(Some(Pid::from_child(&self.program.process)), Resource::Fsize, limit).unwrap();
-    }
-
-    /// Tells what stands between the program and its disk.
-    fn tell(&self, what: &str) {
-        let pipe = format!("{}-{}", self.folder.join("control").display(), self.program.process.id());
-        fs::write(format!("{pipe}.in"), format!("{what}\n")).unwrap();
-        assert_eq!(fs::read_to_string(format!("{pipe}.out")).unwrap().trim(), "0", "{what}");
     }
 
     /// Where the server is called, while nothing is done to it.
