@@ -1,11 +1,10 @@
 //! The wired whole: what every room above works with, cheap to clone.
 //!
-//! Owns the one door through which anything durable changes: store first, then memory. Knows no HTTP.
+//! Owns the one door through which anything durable changes: store first, then memory. Knows no HTTP. What is done
+//! beside the requests is in `tending.rs`.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,40 +12,27 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::audit;
 use crate::claims::{LIFE_MAX, Lifetime, UserId, after};
 use crate::error::{Error, TokenFault};
-use crate::keys::{KeyFaults, Keyring};
+use crate::keys::Keyring;
 use crate::mail::Post;
-use crate::password::{Cost, Policy, Pool, format};
+use crate::password::{Cost, Policy, Pool};
 use crate::request;
 use crate::revocation::Revocations;
 use crate::rights::GroupTable;
-use crate::store::{Revocation, SharedStore, Slice, StoreError, Write};
+use crate::store::{Revocation, SharedStore, StoreError, Write};
 use crate::throttle::{Place, Subject, Throttle};
 use crate::token::Tokens;
 use crate::user::User;
 
 mod measured;
 mod memory;
+mod tending;
+mod watch;
 
 pub use measured::{Meters, Part};
 use memory::{Changes, GroupFeed, recorded};
 
 /// Gives the present instant. Only the edge of the program reads the real clock.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
-
-/// How often memory is compared with the store and rid of what is over.
-const TEND_EVERY: Duration = Duration::from_secs(1);
-
-/// How many rounds of tending pass between two sweeps of memory.
-const SWEEP_ROUNDS: u64 = 600;
-
-/// How long after its end something is forgotten: clocks are set back, and two nodes differ.
-const FORGET_AFTER: TimeDelta = TimeDelta::hours(1);
-
-/// Where in the alphabet users are taken from, to see which kinds of password hashes there are; and how many.
-const CALIBRATE_FROM: &str = "0123456789acegikmoqsuwy\u{80}\u{3a9}\u{4e00}";
-const CALIBRATE_EACH: usize = 16;
-/// Counters that are made durable in one commit: fewer than are dropped meanwhile, however many are made.
-const COUNTS_AT_ONCE: usize = 1_000;
 
 /// What an [`App`] is wired from.
 pub struct Parts {
@@ -76,6 +62,9 @@ pub struct Parts {
     pub throttle: bool,
     /// Whether the data of sessions is sealed in their tokens; a key of the keyring has to be able to.
     pub seal_data: bool,
+    /// How long after it was made a key begins to sign or seal, when there is an older one: so long may it take to reach
+    /// every node.
+    pub key_lead: TimeDelta,
     /// The clock.
     pub clock: Clock,
 }
@@ -98,6 +87,7 @@ impl Parts {
             post: None,
             throttle: true,
             seal_data: false,
+            key_lead: TimeDelta::zero(),
             clock,
         }
     }
@@ -125,6 +115,7 @@ struct Wired {
     registration_open: bool,
     audit: audit::Log,
     post: Option<Post>,
+    key_lead: TimeDelta,
     /// The server is about to stop.
     stopping: AtomicBool,
     meters: Meters,
@@ -159,11 +150,13 @@ impl App {
             registration_open: parts.registration_open,
             audit: parts.audit,
             post: parts.post,
+            key_lead: parts.key_lead,
             stopping: AtomicBool::new(false),
             meters: Meters::new((parts.clock)()),
             clock: parts.clock,
         }));
         app.show_meters();
+        app.choose_keys(&app.tokens().keyring());
         app.load().await?;
         Ok(app)
     }
@@ -280,109 +273,6 @@ impl App {
         self.0.throttle.is_on()
     }
 
-    /// Makes the counters of attempts durable, all that have grown: for the orderly end. Otherwise [`App::tend`] does,
-    /// within about a second, so that a killed process forgets the attempts of its last second.
-    ///
-    /// # Errors
-    /// `Unavailable` when the store failed.
-    pub async fn settle(&self) -> Result<(), Error> {
-        while self.keep_counts().await? {}
-        Ok(())
-    }
-
-    /// Makes some of the counters durable; false when there are none.
-    async fn keep_counts(&self) -> Result<bool, Error> {
-        let grown = self.0.throttle.grown(self.now(), COUNTS_AT_ONCE);
-        if grown.is_empty() {
-            return Ok(false);
-        }
-        let kept = self.0.store.commit(vec![Write::Count(grown.clone())]).await;
-        kept.inspect_err(|_| self.0.throttle.not_kept(&grown)).map_err(unavailable)?;
-        Ok(true)
-    }
-
-    /// Until dropped: keeps memory in step with a store that was opened again, keeps the counters of attempts in the
-    /// store, drops what is over, and begins a new epoch when the clock was set so far back that nothing new would count.
-    pub async fn tend(self) {
-        let mut rounds = 0u64;
-        let mut tick = tokio::time::interval(TEND_EVERY);
-        loop {
-            tick.tick().await;
-            let store = &self.0.store;
-            if store.incarnation() != self.0.loaded.load(Ordering::SeqCst)
-                && store.is_ready()
-                && let Err(why) = self.load().await
-            {
-                tracing::error!(%why, "memory could not be loaded from the store");
-            }
-            if store.is_ready()
-                && let Err(why) = self.doubt_the_past().await
-            {
-                tracing::error!(%why, "what the clock had made over could not be ended");
-            }
-            if store.is_ready()
-                && let Err(why) = self.forget_some().await
-            {
-                tracing::warn!(%why, "what is over could not be dropped");
-            }
-            if store.is_ready()
-                && let Err(why) = self.keep_counts().await
-            {
-                tracing::warn!(%why, "counters of attempts could not be kept");
-            }
-            if rounds.is_multiple_of(SWEEP_ROUNDS) {
-                self.0.revocations.forget(self.now() - FORGET_AFTER);
-            }
-            rounds += 1;
-        }
-    }
-
-    /// Drops, in the store, the oldest of what covers nothing any more.
-    async fn forget_some(&self) -> Result<(), Error> {
-        let (over, old) = (self.now() - FORGET_AFTER, self.now() - self.0.audit.keep);
-        self.0.store.commit(vec![Write::Forget(over), Write::ForgetEvents(old)]).await.map_err(unavailable)
-    }
-
-    /// Drops revocations and open sessions that cover nothing any more, in memory and, when they are not too many,
-    /// in the store.
-    ///
-    /// # Errors
-    /// `Unavailable` when the store failed.
-    pub async fn forget(&self) -> Result<(), Error> {
-        self.forget_some().await?;
-        self.0.revocations.forget(self.now() - FORGET_AFTER);
-        Ok(())
-    }
-
-    /// Ends everything when the clock has come back from so far ahead that not even a new session would count: what
-    /// had ended is forgotten, and cannot be told from what had not.
-    async fn doubt_the_past(&self) -> Result<(), Error> {
-        let now = self.now();
-        if !self.0.revocations.doubts(after(now, self.0.life.end.min(LIFE_MAX))) {
-            return Ok(());
-        }
-        tracing::error!("the clock was set far back: every session ends, as what had ended before is forgotten");
-        let event = audit::Event::new(now, audit::Action::EndEverything, &audit::Client::default());
-        self.end_everything(vec![Write::Record(Box::new(event))]).await
-    }
-
-    /// Reads the folder of keys again. When it is not sound, the keys in use stay.
-    ///
-    /// # Errors
-    /// The faults of the folder; one is that no key can seal, when data is to be sealed.
-    pub fn reload_keys(&self, folder: &std::path::Path) -> Result<(), KeyFaults> {
-        let read = || {
-            let next = self.0.tokens.keyring().load_again(folder)?;
-            if self.0.tokens.seals() {
-                next.must_seal(folder)?;
-            }
-            Ok(next)
-        };
-        let next = read().inspect_err(|_| self.0.meters.keys_not_reloaded())?;
-        self.0.tokens.replace_keyring(next);
-        Ok(())
-    }
-
     /// The present instant.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
@@ -452,27 +342,6 @@ impl App {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.0.policy
-    }
-
-    /// Lets the hash workers learn what failures take against the kinds of hashes that some hundreds of users have,
-    /// taken from all over the alphabet, so that a failed log-in tells nothing from the first one on. Ends early
-    /// when the store fails; failures are learned from in any case.
-    pub async fn calibrate(&self) {
-        let mut known = HashSet::new();
-        let starts = std::iter::once(None).chain(CALIBRATE_FROM.chars().map(|c| Some(c.to_string())));
-        for after in starts {
-            let Ok(page) = self.0.store.users(Slice { after, search: None, limit: CALIBRATE_EACH }).await else {
-                return;
-            };
-            for user in page.items {
-                let Ok(price) = format::price(&user.password) else { continue };
-                if known.insert(price)
-                    && let Err(why) = self.0.pool.calibrate(user.password).await
-                {
-                    tracing::debug!(%why, "the time of a kind of password hash was not learned");
-                }
-            }
-        }
     }
 
     /// How long sessions live.

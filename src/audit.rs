@@ -95,6 +95,8 @@ actions! {
     DeleteUser "delete_user";
     /// Accounts, groups and permissions were taken over from elsewhere.
     Import "import";
+    /// What could be saved of a damaged store was put into a new one.
+    Repair "repair";
     /// A group was made.
     CreateGroup "create_group";
     /// A group was changed.

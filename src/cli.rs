@@ -19,6 +19,7 @@ use crate::store::postgres::{self, Unread};
 
 mod import;
 mod log;
+mod repair;
 mod secret;
 mod users;
 
@@ -48,6 +49,8 @@ enum Command {
     Export(import::Export),
     /// Bring the schema of a store on PostgreSQL up to this program's; needs a role that may change it
     Migrate(Migrate),
+    /// Save what can be saved of a store that does not open, into a new folder
+    Repair(repair::Repair),
     /// Print the API document
     Openapi,
     /// Print the API document as a Postman collection, with a test on every request
@@ -97,7 +100,7 @@ struct KeysFolder {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Make a key; it signs, or seals, from the next start, or SIGHUP, on
+    /// Make a key; a running server signs, or seals, with it within seconds, or when its --key-lead is over
     Generate {
         #[command(flatten)]
         folder: KeysFolder,
@@ -199,6 +202,7 @@ pub fn run() -> ExitCode {
         Some(Command::Keys(command)) => keys(command),
         Some(Command::Import(command)) => import::import(*command),
         Some(Command::Export(command)) => import::export(command),
+        Some(Command::Repair(command)) => repair::repair(command),
         Some(Command::User(command)) => users::users(command),
         Some(Command::Migrate(command)) => migrate(&command),
         Some(Command::Openapi) => print(&document::text()),
@@ -280,7 +284,7 @@ fn keys(command: KeysCommand) -> Result<(), Ending> {
                 KeyKind::Seal => (keys::generate_sealing(&folder, kid.as_deref(), now), "seals, if told to,"),
             };
             let kid = made.map_err(Ending::Failed)?;
-            print(&format!("made {kid}; a running server {does} with it after SIGHUP\n"))
+            print(&format!("made {kid}; a running server {does} with it from now on\n"))
         }
         KeysCommand::List { folder } => {
             let ring = Keyring::load(&folder.keys).map_err(|e| Ending::Failed(e.to_string()))?;

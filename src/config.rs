@@ -37,6 +37,9 @@ pub struct Flags {
     /// The folder of the keys; gets an Ed25519 key when it has none
     #[arg(long, env = "SIGNET_KEYS", default_value = "keys", value_name = "FOLDER")]
     pub keys: PathBuf,
+    /// How long after it was made a key begins to sign, when there is an older one: so long may it take to reach every node
+    #[arg(long, env = "SIGNET_KEY_LEAD", default_value = "0s", value_name = "TIME")]
+    pub key_lead: String,
     /// The issuer of tokens (`iss`)
     #[arg(long, env = "SIGNET_ISSUER", default_value = "signet", value_name = "NAME")]
     pub issuer: String,
@@ -179,6 +182,8 @@ pub struct Config {
     pub store: Option<Address>,
     /// The folder of the keys.
     pub keys: PathBuf,
+    /// How long after it was made a key begins to sign.
+    pub key_lead: TimeDelta,
     /// The issuer of tokens.
     pub issuer: String,
     /// The audience of tokens.
@@ -270,6 +275,7 @@ impl Flags {
         }
         let age = time("session-age", &self.session_age, 10)?;
         let end = time("session-end", &self.session_end, 10)?;
+        let key_lead = TimeDelta::seconds(time("key-lead", &self.key_lead, 0)?.into());
         let audit_keep = long_time("audit-keep", &self.audit_keep)?;
         if age > end {
             let mend = format!("give a time of at most {}", self.session_end);
@@ -329,6 +335,7 @@ impl Flags {
             data: self.data,
             store,
             keys: self.keys,
+            key_lead,
             issuer: self.issuer,
             audience: self.audience,
             origins,

@@ -6,11 +6,13 @@
 //! * `KID.seal` holds a key that seals and opens; `KID.unseal` one that only opens.
 //!
 //! Of the keys that can sign, the one whose name sorts last does; so it is with sealing. `generate` names keys by the
-//! time, so that the newest signs, on every node alike, however the files were copied. Everything else in the folder is
-//! refused by name, so that a slip is seen at once.
+//! time, so that the newest signs, on every node alike, however the files were copied. Where a new key takes a while to
+//! reach everybody who verifies, it signs later ([`Keyring::choose`]). Everything else in the folder is refused by name,
+//! so that a slip is seen at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,7 +25,7 @@ mod inventory;
 mod seal;
 
 pub(crate) use file::place;
-pub use file::{generate, is_empty, retire};
+pub use file::{Stamp, generate, is_empty, retire, stamp};
 pub use inventory::{Listed, Role};
 pub use seal::{SealingKey, generate_sealing};
 
@@ -170,10 +172,13 @@ pub struct KeyFaults(pub Vec<String>);
 /// The keys of a folder, all of them sound, at least one of them able to sign.
 pub struct Keyring {
     keys: Vec<Key>,
-    signer: usize,
+    /// The place of the key that signs at present.
+    signer: AtomicUsize,
     /// The only headers that are accepted, as they stand in a token.
     headers: HashMap<String, (usize, Kind)>,
     sealing: Vec<SealingKey>,
+    /// The place of the key that seals at present, if any can.
+    sealer: AtomicUsize,
 }
 
 impl Keyring {
@@ -206,10 +211,9 @@ impl Keyring {
                 Found::Sealing(key) => sealing.push(key),
             }
         }
-        let signer = keys.iter().rposition(Key::can_sign);
-        match signer {
-            Some(signer) if faults.is_empty() => Ok(Self::new(keys, signer, sealing)),
-            None if faults.is_empty() => Err(KeyFaults(vec![format!(
+        match keys.iter().any(Key::can_sign) {
+            true if faults.is_empty() => Ok(Self::new(keys, sealing)),
+            false if faults.is_empty() => Err(KeyFaults(vec![format!(
                 "{}: no key here can sign; make one with `signet keys generate`",
                 folder.display()
             )])),
@@ -240,10 +244,27 @@ impl Keyring {
         signing.chain(self.sealing.iter().map(|key| (key.kid.as_str(), key.fingerprint.as_slice())))
     }
 
-    fn new(keys: Vec<Key>, signer: usize, sealing: Vec<SealingKey>) -> Self {
+    fn new(keys: Vec<Key>, sealing: Vec<SealingKey>) -> Self {
         let header = |(at, key): (usize, &Key)| Kind::ALL.map(|kind| (key.header(kind), (at, kind)));
         let headers = keys.iter().enumerate().flat_map(header).collect();
-        Self { keys, signer, headers, sealing }
+        let ring = Self { keys, signer: AtomicUsize::new(0), headers, sealing, sealer: AtomicUsize::new(0) };
+        ring.choose(None);
+        ring
+    }
+
+    /// Chooses the keys that sign and seal from now on: the newest that were made until then, or of any time. Where all of
+    /// them are newer, the oldest: somebody has to. Whether others do so now.
+    pub fn choose(&self, made_until: Option<DateTime<Utc>>) -> bool {
+        let is_due = |made: Option<DateTime<Utc>>| made_until.is_none_or(|until| made.is_none_or(|made| made <= until));
+        let signs = |key: &Key| key.can_sign();
+        let newest = self.keys.iter().rposition(|key| signs(key) && is_due(key.created()));
+        let signer = newest.or_else(|| self.keys.iter().position(signs)).unwrap_or_default();
+        let seals = |key: &SealingKey| key.can_seal();
+        let newest = self.sealing.iter().rposition(|key| seals(key) && is_due(key.created()));
+        let sealer = newest.or_else(|| self.sealing.iter().position(seals)).unwrap_or_default();
+        let is_other = |place: &AtomicUsize, now: usize| place.swap(now, Ordering::Relaxed) != now;
+        // Both, whichever differs.
+        is_other(&self.signer, signer) | is_other(&self.sealer, sealer)
     }
 
     /// All keys that sign or verify, by name.
@@ -255,10 +276,10 @@ impl Keyring {
     /// The key that signs.
     #[must_use]
     pub fn signer(&self) -> &Key {
-        &self.keys[self.signer]
+        &self.keys[self.signer.load(Ordering::Relaxed)]
     }
 
-    /// Header, payload and signature of a token of the kind, by the newest key that can sign.
+    /// Header, payload and signature of a token of the kind, by the key that signs.
     ///
     /// # Errors
     /// When the cryptographic library fails; the text is for the log.

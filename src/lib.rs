@@ -11,7 +11,7 @@
 //! | 6 | [`export`], [`import`] | everything out; accounts in, from a backup or from Django |
 //! | 5 | [`administration`], [`operator`] | what staff does; what the operator does on the command line |
 //! | 4 | [`recovery`], [`account`], [`api_token`], [`session`] | a password or an address proven by mail; a user's own account; tokens for machines; the life of a session |
-//! | 4 | [`challenge`], [`offline`] | what is asked by mail; without a server |
+//! | 4 | [`challenge`], [`offline`], [`repair`] | what is asked by mail; without a server; a damaged store made whole |
 //! | 3 | [`app`] | the wired whole; the one door to durable change |
 //! | 2 | [`mail`] | where mails go |
 //! | 2 | [`revocation`], [`throttle`], [`token`], [`password`], [`store`] | what ended; who tried too often; signed text; hashes; what is kept |
@@ -47,6 +47,7 @@ pub mod offline;
 pub mod operator;
 pub mod password;
 pub mod recovery;
+pub mod repair;
 pub mod request;
 pub mod revocation;
 pub mod rights;

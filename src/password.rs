@@ -6,6 +6,7 @@
 //! elsewhere, `policy.rs` what a new password has to be, `floor.rs` how long a failure takes.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -307,10 +308,16 @@ impl Worker {
             match job {
                 Job::Hash(_, answer) if answer.is_closed() => {}
                 Job::Verify(_, answer) if answer.is_closed() => {}
-                Job::Hash(password, answer) => drop(answer.send(self.hash(&password))),
-                Job::Verify(attempt, answer) => drop(answer.send(self.verify(&attempt))),
+                Job::Hash(password, answer) => drop(answer.send(self.guarded(|worker| worker.hash(&password)))),
+                Job::Verify(attempt, answer) => drop(answer.send(self.guarded(|worker| worker.verify(&attempt)))),
             }
         }
+    }
+
+    /// Works on one job. A panic fails that one, and the worker goes on: there may be no other.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        let panicked = |_| Err(Error::Internal("a hash worker panicked".to_owned()));
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(panicked)
     }
 
     fn hash(&mut self, password: &Password) -> Result<String, Error> {
@@ -362,5 +369,23 @@ impl Worker {
         }
         let not_before = self.floor.each().map(|each| began + each * forms);
         Ok((Verdict { right: false, outdated: false }, not_before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cost, Password, Worker};
+    use crate::error::Error;
+
+    #[test]
+    fn a_worker_that_panics_fails_one_job_and_does_the_next() {
+        let cost = Cost { memory: 32, passes: 1, lanes: 1 };
+        let memory =
+            vec![argon2::Block::default(); cost.params().map(|params| params.block_count()).unwrap_or_default()];
+        let mut worker = Worker { cost, floor: std::sync::Arc::default(), memory, meters: super::Meters::default() };
+        let panics = |_: &mut Worker| -> Result<(), Error> { panic!("on purpose") };
+        assert!(matches!(worker.guarded(panics), Err(Error::Internal(_))));
+        let password = Password::new("a password").expect("it is short");
+        assert!(worker.guarded(|worker| worker.hash(&password)).is_ok());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -22,13 +22,14 @@ use crate::app::{App, Parts};
 use crate::audit::{self, Event, Sink};
 use crate::config::{Config, Tls};
 use crate::connection;
-use crate::keys::{self, Keyring};
 use crate::mail::{Links, Post};
 use crate::metrics::gauge;
 use crate::password::Password;
 use crate::store::SharedStore;
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Postgres;
+
+mod keyring;
 
 /// How long running requests may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -55,7 +56,7 @@ pub struct Server {
     address: SocketAddr,
     base: String,
     settings: Settings,
-    keys: PathBuf,
+    keys: keyring::Folder,
     hangup: Signal,
     admin_password: Option<Password>,
     mail: String,
@@ -121,7 +122,7 @@ impl Server {
         }
         let most = connection::room(config.max_connections).map_err(cannot)?;
         let hangup = signal(SignalKind::hangup()).map_err(cannot)?;
-        let keyring = keyring(&config.keys, config.seal_data)?;
+        let (keyring, keys) = keyring::open(&config.keys, config.seal_data)?;
         let store: SharedStore = match &config.store {
             Some(address) => Arc::new(Postgres::open(address).await.map_err(cannot)?),
             None => Arc::new(Embedded::open(&config.data).map_err(cannot)?),
@@ -141,6 +142,7 @@ impl Server {
             hash_cost: config.hash_cost,
             throttle: config.throttle,
             seal_data: config.seal_data,
+            key_lead: config.key_lead,
             policy: config.policy,
             post: Some(post),
             audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },
@@ -172,7 +174,7 @@ impl Server {
                 proxies: config.proxies,
                 metrics: config.metrics,
             },
-            keys: config.keys,
+            keys,
             hangup,
             admin_password,
             mail,
@@ -212,12 +214,13 @@ impl Server {
         self.admin_password.as_ref()
     }
 
-    /// Serves until `stop` is done, then lets running requests finish. SIGHUP reads the keys again.
+    /// Serves until `stop` is done, then lets running requests finish. The keys are read again when their folder changes,
+    /// and on SIGHUP.
     ///
     /// # Errors
     /// None at present.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), CannotServe> {
-        let reloading = tokio::spawn(reload_on_hangup(self.hangup, self.app.clone(), self.keys));
+        let following = tokio::spawn(keyring::follow(self.keys, self.hangup, self.app.clone()));
         let app = self.app.clone();
         let calibrating = tokio::spawn(async move { app.calibrate().await });
         let measuring = self.metrics.map(|metrics| tokio::spawn(metrics.serve(self.app.clone())));
@@ -235,7 +238,7 @@ impl Server {
             measuring.abort();
         }
         calibrating.abort();
-        reloading.abort();
+        following.abort();
         Ok(())
     }
 }
@@ -319,35 +322,4 @@ fn lines(mut out: impl Write + Send + 'static) -> Sink {
             tracing::warn!("an event of the audit log was not written to standard output; the store has it");
         }
     })
-}
-
-/// The keyring of the folder, which gets an Ed25519 key when it has no key at all, and a key that seals when one is
-/// asked for and it has none of that kind.
-fn keyring(folder: &Path, seal: bool) -> Result<Keyring, CannotServe> {
-    std::fs::create_dir_all(folder)
-        .map_err(|e| cannot(format!("{}: cannot be made: {e}; name another folder with --keys", folder.display())))?;
-    if keys::is_empty(folder).map_err(cannot)? {
-        let kid = keys::generate(folder, "eddsa", None, now()).map_err(cannot)?;
-        tracing::info!(kid, "made a key");
-    }
-    let keyring = Keyring::load(folder).map_err(cannot)?;
-    if !seal {
-        return Ok(keyring);
-    }
-    if !keyring.sealing_keys().is_empty() {
-        return keyring.must_seal(folder).map(|()| keyring).map_err(cannot);
-    }
-    let kid = keys::generate_sealing(folder, None, now()).map_err(cannot)?;
-    tracing::info!(kid, "made a key that seals the data of sessions");
-    Keyring::load(folder).map_err(cannot)
-}
-
-/// Reads the keys again on SIGHUP. A folder with a fault changes nothing.
-async fn reload_on_hangup(mut hangup: Signal, app: App, folder: PathBuf) {
-    while hangup.recv().await.is_some() {
-        match app.reload_keys(&folder) {
-            Ok(()) => tracing::info!(signer = app.tokens().keyring().signer().kid(), "keys read again"),
-            Err(faults) => tracing::error!(%faults, "keys not read again; the ones in use stay"),
-        }
-    }
 }

@@ -71,6 +71,27 @@ pub fn is_empty(folder: &Path) -> Result<bool, KeyFaults> {
     Ok(candidates(folder)?.is_empty())
 }
 
+/// What tells whether the files of a folder of keys are still the same ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp(Vec<(PathBuf, Option<[i64; 4]>)>);
+
+/// The stamp of the folder as it is; looks at names and dates, and opens no file.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn stamp(folder: &Path) -> Result<Stamp, KeyFaults> {
+    let date = |path: &PathBuf| {
+        let meta = fs::symlink_metadata(path).ok()?;
+        // The time of the latest change moves on with mode and owner too.
+        Some([meta.ino().cast_signed(), meta.size().cast_signed(), meta.ctime(), meta.ctime_nsec()])
+    };
+    let stamped = candidates(folder)?.into_iter().map(|path| {
+        let date = date(&path);
+        (path, date)
+    });
+    Ok(Stamp(stamped.collect()))
+}
+
 /// Whether a name can be a kid: it stands in headers as it is, so it has only plain characters.
 fn is_kid(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -9,13 +9,13 @@ use super::{Keyring, SealingKey};
 pub enum Role {
     /// Tokens are signed with it.
     Signs,
-    /// It would sign if a newer one did not.
+    /// It could sign, and another one does: a newer one, or an older one for as long as it is too new.
     CouldSign,
     /// It verifies only.
     Verifies,
     /// Data is sealed with it.
     Seals,
-    /// It would seal if a newer one did not.
+    /// It could seal, and another one does.
     CouldSeal,
     /// It opens only.
     Opens,

@@ -10,6 +10,7 @@
 //! data, whose place holds 128 random bits of its own, not even that. The tag has 128 bits.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
@@ -101,10 +102,10 @@ impl Keyring {
         &self.sealing
     }
 
-    /// The key that seals: of those that can, the one whose name sorts last.
+    /// The key that seals.
     #[must_use]
     pub fn sealer(&self) -> Option<&SealingKey> {
-        self.sealing.iter().rfind(|key| key.can_seal)
+        self.sealing.get(self.sealer.load(Ordering::Relaxed)).filter(|key| key.can_seal)
     }
 
     /// Refuses a keyring that cannot seal, with the remedy; `folder` is where it came from.
@@ -120,7 +121,7 @@ impl Keyring {
     }
 
     /// The content, to be read by who has the key only, and to be opened for the same kind of token and the same place
-    /// only: the name of the newest key that can seal, a dot, and nonce, ciphertext and tag in base64url. It is longer
+    /// only: the name of the key that seals, a dot, and nonce, ciphertext and tag in base64url. It is longer
     /// by the name, and by 28 bytes before base64url. Its length tells that of the content.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! opened again until that succeeds. A store that does not open is never replaced by an empty one, nor by an
 //! older one: the mark beside it says how much was acknowledged.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
@@ -27,9 +28,11 @@ use crate::store::{
 };
 use crate::user::User;
 
+mod aside;
 mod database;
 mod draft;
 mod layout;
+pub mod salvage;
 mod upgrade;
 
 pub use database::CannotOpen;
@@ -172,12 +175,18 @@ fn write(shared: &Shared, mut database: Database, queue: &mpsc::Receiver<Job>) {
         let jobs: Vec<Job> = jobs.collect();
         #[expect(clippy::cast_precision_loss, reason = "a group has a thousand jobs at the most")]
         shared.meters.group.observe(jobs.len() as f64);
-        let Err(failure) = write_group(shared, &mut database, jobs) else {
-            continue;
+        // Whoever waits for what was cut short is told that it failed: nothing of it was acknowledged.
+        let done = catch_unwind(AssertUnwindSafe(|| write_group(shared, &mut database, jobs)));
+        let failure = match done {
+            Ok(Ok(())) => continue,
+            Ok(Err(failure)) => failure,
+            Err(_) => StoreError::Failed("the store's writer panicked".to_owned()),
         };
         tracing::error!(%failure, "the store failed; it will be opened again");
         *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = None;
-        drop(database);
+        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+            tracing::error!("the store panicked when it was closed");
+        }
         database = loop {
             match open(&shared.folder, Expected::Store, shared.cache) {
                 Ok(database) => break database,

@@ -44,6 +44,9 @@ const TRIES: u32 = 8;
 const BEGIN: &str = "begin isolation level read committed; set local synchronous_commit = on; \
     set local statement_timeout = 10000; set local idle_in_transaction_session_timeout = 10000";
 
+/// What begins a read of several statements.
+const SNAPSHOT: &str = "begin isolation level repeatable read read only; set local statement_timeout = 10000";
+
 /// Why the store does not open: what, why, and how to mend it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
@@ -150,23 +153,69 @@ impl Shared {
         Ok(Lease(Some(connection)))
     }
 
-    /// Reads with one statement, which sees one moment. Tried once more when the connection turns out to be dead.
+    /// Reads with one statement, which sees one moment.
     async fn rows(&self, text: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        let [rows] = self.between("", &[(text, values)], "").await?;
+        Ok(rows)
+    }
+
+    /// Reads with several statements, which see the same moment.
+    async fn at_one_moment<const N: usize>(&self, texts: [&str; N]) -> Result<[Vec<Row>; N], StoreError> {
+        self.between(SNAPSHOT, &texts.map(|text| (text, &[] as &[Value])), "commit").await
+    }
+
+    /// What a statement gives that writes, when it is durable. It may be done twice.
+    async fn durable_rows(&self, text: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        let [rows] = self.between(BEGIN, &[(text, values)], "commit").await?;
+        Ok(rows)
+    }
+
+    /// The statements, between a begin and an end. Tried once more when the connection turns out to be dead: then others
+    /// may have been lost as well, and what memory holds is read again.
+    async fn between<const N: usize>(
+        &self,
+        begin: &str,
+        statements: &[(&str, &[Value<'_>]); N],
+        end: &str,
+    ) -> Result<[Vec<Row>; N], StoreError> {
         let read = async {
-            for last in [false, true] {
-                let lease = self.lease().await?;
-                match lease.client()?.query_typed(text, values).await {
-                    Ok(rows) => {
-                        lease.give_back();
-                        return Ok(rows);
-                    }
-                    Err(e) if last || !is_lost(&e) => return Err(failed(&e)),
-                    Err(_) => {}
+            match self.try_between(begin, statements, end).await {
+                Err(Fault::Database(e)) if is_lost(&e) => {
+                    self.incarnation.fetch_add(1, Ordering::SeqCst);
+                    self.try_between(begin, statements, end).await
                 }
+                done => done,
             }
-            Err(StoreError::Failed("no connection".to_owned()))
+        };
+        let read = async {
+            read.await.map_err(|fault| match fault {
+                Fault::Store(e) => e,
+                Fault::Database(e) => failed(&e),
+            })
         };
         self.judged(in_time(read).await)
+    }
+
+    async fn try_between<const N: usize>(
+        &self,
+        begin: &str,
+        statements: &[(&str, &[Value<'_>]); N],
+        end: &str,
+    ) -> Result<[Vec<Row>; N], Fault> {
+        let lease = self.lease().await?;
+        let client = lease.client()?;
+        if !begin.is_empty() {
+            client.batch_execute(begin).await?;
+        }
+        let mut found = [const { Vec::new() }; N];
+        for (rows, (text, values)) in found.iter_mut().zip(statements) {
+            *rows = client.query_typed(text, values).await?;
+        }
+        if !end.is_empty() {
+            client.batch_execute(end).await?;
+        }
+        lease.give_back();
+        Ok(found)
     }
 
     async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {

@@ -58,6 +58,8 @@ pub(crate) struct Options {
     pub(crate) throttle: bool,
     /// Whether the data of sessions is sealed. As `SIGNET_SEAL_DATA` says, so that all tests can be run with it on.
     pub(crate) seal_data: bool,
+    /// How long a new key waits before it signs.
+    pub(crate) key_lead: TimeDelta,
     pub(crate) proxies: Proxies,
     pub(crate) metrics: Scrape,
     /// A folder with `data` and `keys`, to go on from; a new one without.
@@ -80,6 +82,7 @@ impl Default for Options {
             login_url: None,
             throttle: false,
             seal_data: *SEAL_DATA,
+            key_lead: TimeDelta::zero(),
             proxies: Proxies::default(),
             metrics: Scrape::default(),
             folder: None,
@@ -136,6 +139,7 @@ impl Server {
             policy: options.policy,
             throttle: options.throttle,
             seal_data: options.seal_data,
+            key_lead: options.key_lead,
             clock: Arc::new({
                 let clock = Arc::clone(&clock);
                 move || present(&clock)

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
@@ -16,7 +17,7 @@ use pem::Pem;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use signet::claims::{Claims, Lifetime};
-use signet::keys::{self, Keyring, Kind};
+use signet::keys::{self, Keyring, Kind, Role};
 use signet::token::Tokens;
 use tempfile::TempDir;
 
@@ -683,4 +684,56 @@ async fn a_server_that_starts_again_knows_the_sessions_of_its_keys() {
     let folder = server.stop().await;
     let server = Server::start_with(Options { folder: Some(folder), ..Options::default() }).await;
     assert!(server.with_cookie(&token).is_somebody().await);
+}
+
+#[tokio::test]
+async fn a_new_key_is_published_at_once_and_signs_when_its_lead_is_over() {
+    let lead = TimeDelta::minutes(10);
+    let server = Server::start_with(Options { key_lead: lead, ..Options::default() }).await;
+    let keys = server.folder().join("keys");
+    let old = server.app.tokens().keyring().signer().kid().to_owned();
+    let mut somebody = server.admin().await;
+    server.pass(lead.num_seconds() + 1);
+    let new = keys::generate(&keys, "eddsa", None, server.now()).unwrap();
+    server.app.reload_keys(&keys).unwrap();
+    let ring = server.app.tokens().keyring();
+    assert_eq!((ring.signer().kid(), ring.jwks().keys.len()), (old.as_str(), 2));
+    let role = |kid: &str| ring.inventory().find(|key| key.kid == kid).unwrap().role;
+    assert_eq!((role(&old), role(&new)), (Role::Signs, Role::CouldSign));
+    // Another node, to whom it was given before, signs with it already.
+    let ahead = Keyring::load(&keys).unwrap();
+    assert_eq!(ahead.signer().kid(), new);
+    let header = |token: &str| URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    let signed_by = |token: &str| serde_json::from_slice::<Value>(&header(token)).unwrap()["kid"].clone();
+    somebody.post("/v1/session/renew", Value::Null).await.is(StatusCode::OK);
+    assert_eq!(signed_by(somebody.cookie.as_ref().unwrap()), old);
+    server.pass(lead.num_seconds());
+    while server.app.tokens().keyring().signer().kid() != new {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    somebody.post("/v1/session/renew", Value::Null).await.is(StatusCode::OK);
+    assert_eq!(signed_by(somebody.cookie.as_ref().unwrap()), new);
+    // With nothing older, what is there signs.
+    fs::remove_file(keys.join(format!("{old}.pem"))).unwrap();
+    let newest = keys::generate(&keys, "eddsa", None, server.now()).unwrap();
+    fs::remove_file(keys.join(format!("{new}.pem"))).unwrap();
+    server.app.reload_keys(&keys).unwrap();
+    assert_eq!(server.app.tokens().keyring().signer().kid(), newest);
+}
+
+#[test]
+fn a_key_that_seals_waits_as_well() {
+    let folder = folder_with_keys(&[("a", "eddsa")]);
+    let keys = folder.path().join("keys");
+    let at = |minutes: i64| DateTime::from_timestamp(2_000_000_000 + 60 * minutes, 0).unwrap();
+    let first = keys::generate_sealing(&keys, None, at(0)).unwrap();
+    let second = keys::generate_sealing(&keys, None, at(5)).unwrap();
+    let ring = Keyring::load(&keys).unwrap();
+    let sealer = |ring: &Keyring| ring.sealer().unwrap().kid().to_owned();
+    assert_eq!(sealer(&ring), second);
+    for (until, chosen) in [(at(-1), &first), (at(4), &first), (at(5), &second), (at(1), &first)] {
+        ring.choose(Some(until));
+        assert_eq!(sealer(&ring), *chosen, "{until}");
+    }
+    assert!(ring.choose(None) && !ring.choose(None));
 }

@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 15] = [
     &["administration", "operator"],
     &["recovery"],
     &["account", "api_token"],
-    &["session", "offline"],
+    &["session", "offline", "repair"],
     &["challenge"],
     &["app"],
     &[
@@ -82,7 +82,7 @@ const API: [&[&str]; 12] = [
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 37] = [
+const FOREIGN: [(&str, &[&str]); 38] = [
     ("prometheus", &["metrics"]),
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys", "throttle"]),
@@ -103,6 +103,7 @@ const FOREIGN: [(&str, &[&str]); 37] = [
     ("refinery", &["store/postgres"]),
     ("rustls", &["store/postgres"]),
     ("rustls_native_certs", &["store/postgres"]),
+    ("crc32fast", &["store/embedded/salvage"]),
     ("quick_cache", &["token"]),
     ("rcgen", &["connection"]),
     ("clap", &["cli", "config"]),

@@ -19,6 +19,7 @@ mod faults;
 mod feed;
 mod fuzz;
 mod harness;
+mod history;
 mod import;
 mod keys;
 mod kills;

@@ -2,9 +2,10 @@
 //!
 //! Knows the operations as the API document tells them, and nothing of how they are done. It is told of every call when
 //! it begins and when it is answered; two calls of which neither was answered before the other began happened in either
-//! order, unless a password tells it. [`History::faults`] judges all answers by that: whether each token was rightly
-//! accepted or refused, each log-in too, and each right rightly shown. Called by `races.rs`. Owns what was seen; what the
-//! operations mean is in `meaning.rs`, the judgement in `judgement.rs`.
+//! order, unless a password tells it. A call without an answer may have happened, until the server died that it was made
+//! to. [`History::faults`] judges all answers by that: whether each token was rightly accepted or refused, each log-in too,
+//! each right rightly shown, and nobody lost or there twice. Called by `races.rs` and `history.rs`. Owns what was seen;
+//! what the operations mean is in `meaning.rs`, the judgement in `judgement.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +27,11 @@ type Tick = usize;
 struct Span {
     began: Tick,
     answered: Tick,
+    /// The same in nanoseconds, by a clock that nobody sets.
+    began_at: u64,
+    answered_at: u64,
+    /// Where the call was made to.
+    node: usize,
 }
 
 impl Span {
@@ -44,6 +50,8 @@ struct Call {
     /// Zero until it is answered.
     status: u16,
     reply: Value,
+    /// It never arrived.
+    is_void: bool,
 }
 
 impl Call {
@@ -57,7 +65,7 @@ impl Call {
 
     /// What it was to do may have happened: a failure says that nothing has changed.
     fn may_be_done(&self) -> bool {
-        self.is_done() || self.status == 0
+        self.is_done() || (self.status == 0 && !self.is_void)
     }
 
     fn sets_password(&self) -> bool {
@@ -84,7 +92,8 @@ struct Token {
     ground: usize,
     /// An API token, with the permissions that it is limited to.
     scope: Option<Value>,
-    refused: Option<usize>,
+    /// The first refusal at each node.
+    refused: Vec<usize>,
     dead: Option<usize>,
     accepted: Option<Span>,
 }
@@ -126,6 +135,10 @@ enum Standing {
 #[derive(Default)]
 pub(crate) struct History {
     ticks: Tick,
+    /// Now, in nanoseconds since some moment.
+    now: u64,
+    /// Nanoseconds after which a node has to know what was acknowledged at another one.
+    bound: u64,
     calls: Vec<Call>,
     tokens: Vec<Token>,
     by_text: HashMap<Arc<str>, usize>,
@@ -142,6 +155,9 @@ pub(crate) struct History {
     ends: HashMap<String, Vec<End>>,
     /// The group that a name was last given to.
     groups: HashMap<String, String>,
+    /// The calls that may have made a user of this name, and those that may have deleted one, or the group of an id.
+    made: HashMap<String, Vec<usize>>,
+    deleted: HashMap<String, Vec<usize>>,
 }
 
 /// The one who has all ends of an epoch.
@@ -163,13 +179,35 @@ impl History {
         self.letters.insert(token.to_owned(), user.to_owned());
     }
 
+    /// The same of several nodes with one store: another one may take this many nanoseconds to know what was acknowledged.
+    pub(crate) fn bound(&mut self, bound: u64) {
+        self.bound = bound;
+    }
+
+    /// Notes what time it is from now on, in nanoseconds since some moment. Without, no time passes.
+    pub(crate) fn passes(&mut self, now: u64) {
+        self.now = now;
+    }
+
     /// Notes a call that is about to be made. Gives its number.
     pub(crate) fn begins(&mut self, method: &Method, path: &str, body: Value, token: Option<&str>) -> usize {
+        self.begins_at(0, method, path, body, token)
+    }
+
+    /// Notes a call that is about to be made to this node. Gives its number.
+    pub(crate) fn begins_at(
+        &mut self,
+        node: usize,
+        method: &Method,
+        path: &str,
+        body: Value,
+        token: Option<&str>,
+    ) -> usize {
         self.ticks += 1;
-        let span = Span { began: self.ticks, answered: Tick::MAX };
+        let span = Span { began: self.ticks, answered: Tick::MAX, began_at: self.now, answered_at: u64::MAX, node };
         let token = token.map(|text| *self.by_text.get(text).unwrap_or_else(|| panic!("nobody set {text}")));
         let (method, path) = (method.clone(), path.to_owned());
-        self.calls.push(Call { method, path, body, token, span, status: 0, reply: Value::Null });
+        self.calls.push(Call { method, path, body, token, span, status: 0, reply: Value::Null, is_void: false });
         self.calls.len() - 1
     }
 
@@ -177,7 +215,7 @@ impl History {
     pub(crate) fn answered(&mut self, call: usize, status: u16, reply: Value, set: Option<&str>) {
         self.ticks += 1;
         let known = &mut self.calls[call];
-        (known.span.answered, known.status) = (self.ticks, status);
+        (known.span.answered, known.span.answered_at, known.status) = (self.ticks, self.now, status);
         let path = known.path.split('?').next().unwrap().to_owned();
         known.reply = essence(&path, reply);
         let (is_done, made) = (known.is_done(), known.reply.clone());
@@ -187,6 +225,32 @@ impl History {
         if path == "/v1/tokens" && is_done && self.calls[call].method == Method::POST {
             self.makes(call, &made);
         }
+    }
+
+    /// Notes that a call never arrived.
+    pub(crate) fn void(&mut self, call: usize) {
+        self.calls[call].is_void = true;
+    }
+
+    /// Notes that the server is gone: what it has not done so far it never will.
+    pub(crate) fn died(&mut self) {
+        self.died_at(0);
+    }
+
+    /// Notes that this node is gone: what it has not done so far it never will.
+    pub(crate) fn died_at(&mut self, node: usize) {
+        self.ticks += 1;
+        let open = |call: &&mut Call| call.span.answered == Tick::MAX && call.span.node == node;
+        for call in self.calls.iter_mut().filter(open) {
+            (call.span.answered, call.span.answered_at) = (self.ticks, self.now);
+        }
+    }
+
+    /// Whether the node that the later call is made to has to know of the earlier one: at once when that was made to the
+    /// same node, otherwise when the bound is over.
+    fn is_known(&self, earlier: Span, later: Span) -> bool {
+        let is_in_time = || later.began_at.saturating_sub(earlier.answered_at) >= self.bound;
+        earlier.is_before(later) && (earlier.node == later.node || is_in_time())
     }
 
     /// A token of a session: of the one that the call carried, unless the call began one.
@@ -242,9 +306,23 @@ impl History {
         self.tokens.iter().map(told).collect()
     }
 
+    /// One of the tokens that were given out so far, as in [`History::tokens`], whichever; `None` while there is none.
+    pub(crate) fn one_token(&self, at: usize) -> Option<(Arc<str>, bool, bool)> {
+        let token = self.tokens.get(at.checked_rem(self.tokens.len())?)?;
+        Some((Arc::clone(&token.text), token.scope.is_some(), self.sessions[token.session].user.is_some()))
+    }
+
     /// How many calls were made.
     pub(crate) fn len(&self) -> usize {
         self.calls.len()
+    }
+
+    /// How many changes were acknowledged, and how many may have happened without a word.
+    pub(crate) fn changes(&self) -> (usize, usize) {
+        let count = |wanted: fn(&Call) -> bool| {
+            self.calls.iter().filter(|call| call.method != Method::GET && wanted(call)).count()
+        };
+        (count(Call::is_done), count(|call| call.status == 0 && call.may_be_done()))
     }
 
     /// What was answered otherwise than it may be; empty when all is well.
@@ -258,7 +336,7 @@ impl History {
 
 impl Token {
     fn new(text: &str) -> Self {
-        Self { text: text.into(), session: 0, ground: 0, scope: None, refused: None, dead: None, accepted: None }
+        Self { text: text.into(), session: 0, ground: 0, scope: None, refused: Vec::new(), dead: None, accepted: None }
     }
 }
 

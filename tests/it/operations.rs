@@ -72,6 +72,7 @@ async fn every_meter_of_the_dashboard_and_the_alerts_is_there_and_every_meter_is
 const SYSTEMCTL: &str = r#"#!/bin/bash
 case "$1" in
   start)
+    : >out
     signet serve --listen "$LISTEN" --metrics-listen "$METRICS" >out 2>>log &
     echo $! >pid
     until grep -q '^metrics on' out; do kill -0 "$(cat pid)" || exit 1; sleep 0.05; done ;;
@@ -119,7 +120,8 @@ fn every_command_of_the_page_answers_what_it_says() {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let log = fs::read_to_string(home.join("log")).unwrap_or_default();
     assert!(output.status.success(), "{}\n{log}\n{script}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(log.matches("keys read again").count(), 2, "{log}");
+    // At the reloads, and whenever the folder was seen to have changed.
+    assert!(log.matches("keys read again").count() >= 2, "{log}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 
 use crate::harness::PASSWORD;
@@ -44,6 +44,25 @@ pub(crate) fn command_at(folder: &Path, address: &str) -> Command {
     command
 }
 
+/// Whether a disk can be told to give errors: with Debian's fiu-utils.
+pub(crate) fn disk_can_fail() -> bool {
+    Path::new("/usr/lib/fiu/fiu_posix_preload.so").exists()
+}
+
+/// The command that serves from the folder, on a disk that can be full ([`Program::room`]) and, where that is possible,
+/// give errors ([`Program::tell_disk`]).
+pub(crate) fn command_on_a_bad_disk(folder: &Path) -> Command {
+    let plain = command(folder);
+    let mut shell = Command::new("/bin/sh");
+    // A write beyond the limit is an error then, not the end of the process.
+    shell.env_clear().env("PATH", "/usr/bin:/bin").args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+    if disk_can_fail() {
+        shell.args(["fiu-run", "-x", "-f"]).arg(folder.join("control"));
+    }
+    shell.arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
+    shell
+}
+
 impl Program {
     /// Starts it, and waits until it listens.
     pub(crate) fn start(folder: &Path) -> Self {
@@ -65,6 +84,19 @@ impl Program {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    /// How large its files may get from now on; `None` for any size.
+    pub(crate) fn room(&self, most: Option<u64>) {
+        let limit = Rlimit { current: most, maximum: None };
+        prlimit(Some(Pid::from_child(&self.process)), Resource::Fsize, limit).unwrap();
+    }
+
+    /// Tells what stands between it and its disk to begin or end an error, as `enable name=POINT,failinfo=5`.
+    pub(crate) fn tell_disk(&self, folder: &Path, what: &str) {
+        let pipe = format!("{}-{}", folder.join("control").display(), self.process.id());
+        fs::write(format!("{pipe}.in"), format!("{what}\n")).unwrap();
+        assert_eq!(fs::read_to_string(format!("{pipe}.out")).unwrap().trim(), "0", "{what}");
     }
 
     /// SIGKILL: it gets no chance to put anything in order.

@@ -614,7 +614,7 @@ async fn a_start_makes_the_key_once_and_the_command_line_rotates_it() {
     let (code, said, _) = run(folder.path(), &["keys", "generate", "--kind", "seal", "--kid", "x-new"]);
     assert_eq!(
         (code, said.as_str()),
-        (Some(0), "made x-new; a running server seals, if told to, with it after SIGHUP\n")
+        (Some(0), "made x-new; a running server seals, if told to, with it from now on\n")
     );
     let (code, said, _) = run(folder.path(), &["keys", "retire", &seal]);
     assert_eq!(code, Some(0));

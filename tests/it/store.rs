@@ -413,6 +413,16 @@ pub(crate) async fn conforms(store: &SharedStore) {
     let search = Slice { limit: 50, search: Some("USER4@".to_owned()), after: None };
     assert_eq!(names(store.users(search).await.unwrap().items), ["user4"]);
 
+    // A search knows no case, beyond ASCII as well, and takes nothing of the text for a pattern.
+    commit(vec![Write::CreateGroup(group("\u{c4}rzte 100%")), entry("polls.open")]).await.unwrap();
+    let searched = |text: &str| Slice { limit: 9, search: Some(text.to_owned()), after: None };
+    for (text, found) in [("\u{e4}RZTE", 1), ("0%", 1), ("_", 0), ("", 1), ("\0", 0)] {
+        assert_eq!(store.groups(searched(text)).await.unwrap().items.len(), found, "{text:?}");
+    }
+    for (text, found) in [("POLLS.OPEN", 1), ("polls.o", 1), ("polls_o", 0)] {
+        assert_eq!(store.permissions(searched(text)).await.unwrap().items.len(), found, "{text:?}");
+    }
+
     // Many writers of one name: one of them wins. Many writers of many names: all of them do.
     let results = at_once(50, |_| {
         let (store, user) = (Arc::clone(store), user("zoe"));
@@ -683,13 +693,37 @@ async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short
     assert!(Embedded::open(&data).err().unwrap().to_string().contains("another version"));
 }
 
+/// A panic in the writer is a failure like any other: told, nothing of it is there, and the store is opened again.
+#[tokio::test]
+async fn a_writer_that_panics_fails_those_who_wait_and_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    // No count reaches so far: the next one wraps.
+    let last = User { version: u64::MAX, ..user("last") };
+    store.commit(vec![create(&last)]).await.unwrap();
+    let ended = Revocation::Session { id: SessionId::random(), until: day(500) };
+    let writes = vec![Write::Revoke(ended), change(&last, u64::MAX)];
+    let failed = store.commit(writes).await;
+    assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+    let begun = std::time::Instant::now();
+    while store.incarnation() != 2 {
+        assert!(begun.elapsed().as_secs() < 20, "it is not opened again");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(store.is_ready());
+    assert!(store.state().await.unwrap().revocations.is_empty(), "half of it is there");
+    store.commit(vec![create(&user("next")), Write::Revoke(ended)]).await.unwrap();
+    assert_eq!(store.user(last.id).await.unwrap(), Some(last));
+    assert_eq!(store.state().await.unwrap().revocations, [ended]);
+}
+
 /// A number below `end`.
-fn random(end: usize) -> usize {
+pub(crate) fn random(end: usize) -> usize {
     usize::try_from(getrandom::u64().unwrap() % end as u64).unwrap()
 }
 
 /// A way to damage a file, any.
-fn damaged(mut bytes: Vec<u8>) -> (&'static str, Vec<u8>) {
+pub(crate) fn damaged(mut bytes: Vec<u8>) -> (&'static str, Vec<u8>) {
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(bytes.len(), |last| last + 1);
     let (at, size) = (random(used), bytes.len());
     let end = (at + 1 + random(4096)).min(size);
@@ -711,7 +745,7 @@ fn damaged(mut bytes: Vec<u8>) -> (&'static str, Vec<u8>) {
             "a part of noise"
         }
         4 => {
-            let from = random(size - (end - at));
+            let from = random(size - (end - at) + 1);
             bytes.copy_within(from..from + (end - at), at);
             "a part copied over another"
         }

@@ -6,10 +6,13 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::aside::Aside;
 use super::failed;
 use super::layout::{self, Key};
 use super::upgrade;
@@ -18,9 +21,17 @@ use crate::store::StoreError;
 /// Bytes of records that are kept in memory. What sled keeps beside them is several times as much.
 pub(super) const CACHE_BYTES: u64 = 64 << 20;
 
+/// What is said of a folder that is in use, and what to do about it.
+const IN_USE: &str = "another process has it open";
+const ANOTHER: &str = "stop that one, or name another folder with --data";
+
 /// How often, and with which pause, a folder that is in use is tried again.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// What mends a damaged store.
+const DAMAGED: &str = "restore it from a backup, or save what can be saved with `signet repair`; it is never replaced by an \
+                       emptier or an older one";
 
 /// Why a store could not be opened: what, why, and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +76,7 @@ impl Database {
             match File::open(entry.path()) {
                 Ok(file) => file.sync_all()?,
                 // Written and superseded at once.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 Err(e) => return Err(e),
             }
             new.push(entry.file_name());
@@ -86,7 +97,29 @@ pub(super) enum Expected {
     Store,
 }
 
+/// Opens the store in the folder. A damaged one that is refused is as it was before.
 pub(super) fn open(folder: &Path, expected: Expected, cache: u64) -> Result<Database, CannotOpen> {
+    let say = |what: &str, mend: &str| CannotOpen(format!("the store in {}: {what}; {mend}", folder.display()));
+    let aside = unlocked(|| Aside::of(folder)).map_err(|e| match e {
+        e if e.kind() == ErrorKind::WouldBlock => say(IN_USE, ANOTHER),
+        e => say(&format!("its file cannot be read, or a copy of it not be made: {e}"), "check the disk"),
+    })?;
+    let Some(aside) = aside else { return open_as_it_is(folder, expected, cache) };
+    let opened = open_as_it_is(folder, expected, cache).and_then(|database| {
+        // What is damaged may be a page that nobody has asked for yet.
+        match database.tree.iter().try_for_each(|entry| entry.map(drop)) {
+            Ok(()) => Ok(database),
+            Err(e) => Err(say(&format!("a part of it cannot be read: {e}"), DAMAGED)),
+        }
+    });
+    let done = if opened.is_ok() { aside.forget() } else { aside.put_back() };
+    if let Err(why) = done {
+        tracing::warn!(%why, "what was kept of the store in signet-aside stays there");
+    }
+    opened
+}
+
+fn open_as_it_is(folder: &Path, expected: Expected, cache: u64) -> Result<Database, CannotOpen> {
     let say = |what: &str, mend: &str| CannotOpen(format!("the store in {}: {what}; {mend}", folder.display()));
     let mark = folder.join("signet-store");
     let known = mark.exists();
@@ -103,12 +136,9 @@ pub(super) fn open(folder: &Path, expected: Expected, cache: u64) -> Result<Data
     let made = std::fs::create_dir_all(folder);
     made.map_err(|e| say(&format!("cannot make the folder: {e}"), "name another one with --data"))?;
     private(folder).map_err(|e| say(&format!("cannot protect the folder: {e}"), "own it"))?;
-    let db = unlocked(folder, cache).map_err(|e| match e {
-        e if is_locked(&e) => say("another process has it open", "stop that one, or name another folder with --data"),
-        e => say(
-            &format!("it does not open: {e}"),
-            "keep a copy of the folder, then restore it from a backup; it is never replaced by an empty one",
-        ),
+    let db = sled(folder, cache).map_err(|e| match e {
+        e if is_locked(&e) => say(IN_USE, ANOTHER),
+        e => say(&format!("it does not open: {e}"), DAMAGED),
     })?;
     let file = File::options().write(true).open(folder.join("db"));
     let file = file.map_err(|e| say(&format!("cannot open its file: {e}"), "check the disk"))?;
@@ -120,10 +150,7 @@ pub(super) fn open(folder: &Path, expected: Expected, cache: u64) -> Result<Data
             return Err(say("it was written by another version of signet", "use that version, or export from it"));
         }
         None if known || !tree.is_empty() => {
-            return Err(say(
-                "it has lost its contents",
-                "restore the folder from a backup; it is never replaced by an empty one",
-            ));
+            return Err(say("it has lost its contents", DAMAGED));
         }
         None => {
             let begun = tree
@@ -144,10 +171,7 @@ pub(super) fn open(folder: &Path, expected: Expected, cache: u64) -> Result<Data
     let applied = tree.get(Key::applied()).map_err(|e| say(&e.to_string(), "check the disk"))?;
     let applied = applied.and_then(|number| number.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
     if applied < acknowledged {
-        return Err(say(
-            "it has lost changes that were acknowledged",
-            "restore the folder from a backup; it is never replaced by an older one",
-        ));
+        return Err(say("it has lost changes that were acknowledged", DAMAGED));
     }
     let blobs = folder.join("blobs");
     let is_old = format.as_deref() == Some(layout::FORMAT_1);
@@ -165,22 +189,35 @@ fn acknowledged(mark: &File) -> std::io::Result<u64> {
     let mut number = [0; 8];
     match mark.read_exact_at(&mut number, 0) {
         Ok(()) => Ok(u64::from_be_bytes(number)),
-        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(0),
         Err(e) => Err(e),
     }
 }
 
-/// The database, once nobody else has it: what had it a moment ago may still be letting go.
-fn unlocked(folder: &Path, cache: u64) -> sled::Result<sled::Db> {
-    let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(cache);
+/// What needs the folder's lock, once nobody else has it: what had it a moment ago may still be letting go.
+fn unlocked<T>(mut attempt: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
     let mut tries = LOCK_TRIES;
     loop {
-        match clear_half_written(folder).map_err(sled::Error::Io).and_then(|()| config.open()) {
-            Err(e) if is_locked(&e) && tries > 0 => tries -= 1,
+        match attempt() {
+            Err(e) if e.kind() == ErrorKind::WouldBlock && tries > 0 => tries -= 1,
             done => return done,
         }
         std::thread::sleep(LOCK_PAUSE);
     }
+}
+
+fn sled(folder: &Path, cache: u64) -> sled::Result<sled::Db> {
+    let config = sled::Config::default().path(folder).flush_every_ms(None).cache_capacity(cache);
+    let open = || {
+        clear_half_written(folder)?;
+        // sled takes some damages for what cannot be.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        match opened.unwrap_or_else(|_| Err(sled::Error::ReportableBug("it is damaged".to_owned()))) {
+            Err(e) if is_locked(&e) => Err(ErrorKind::WouldBlock.into()),
+            done => Ok(done),
+        }
+    };
+    unlocked(open).map_err(sled::Error::Io)?
 }
 
 /// Removes what a start that was cut short had begun to write: sled writes its settings in place, and takes a
@@ -189,7 +226,7 @@ fn clear_half_written(folder: &Path) -> std::io::Result<()> {
     let db = match File::open(folder.join("db")) {
         Ok(db) => db,
         // Without a file there is nothing yet that the settings could be about.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return gone(&folder.join("conf")),
+        Err(e) if e.kind() == ErrorKind::NotFound => return gone(&folder.join("conf")),
         Err(e) => return Err(e),
     };
     // Under sled's own lock: another process may be writing its snapshot now.
@@ -206,13 +243,13 @@ fn clear_half_written(folder: &Path) -> std::io::Result<()> {
 /// Removes a file that may not be there.
 fn gone(file: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(file) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
 }
 
 fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(e) if e.kind() == std::io::ErrorKind::WouldBlock || e.to_string().contains("lock"))
+    matches!(error, sled::Error::Io(e) if e.kind() == ErrorKind::WouldBlock || e.to_string().contains("lock"))
 }
 
 fn private(folder: &Path) -> std::io::Result<()> {

@@ -1,4 +1,4 @@
-//! What the store on PostgreSQL gives: each read is one statement, and sees one moment.
+//! What the store on PostgreSQL gives. Each read sees one moment: it is one statement, or one snapshot of several.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
@@ -184,7 +184,7 @@ impl Shared {
         }
     }
 
-    /// One statement, so that all of it is of one moment.
+    /// All of it is of one moment.
     async fn state(&self) -> Outcome<State> {
         let text = "select 0::smallint, ''::bytea, value, 0::bigint, '1970-01-01Z'::timestamptz from facts where name = 'epoch' \
             union all select 1::smallint, id, 0, 0, until from revocations where kind = 1 \
@@ -192,7 +192,9 @@ impl Shared {
             union all select 3::smallint, ''::bytea, value, 0, '1970-01-01Z'::timestamptz from facts where name = 'forgotten' \
             union all select 4::smallint, key, 0, 0, until from counters order by 1, 2";
         let mut state = State::default();
-        for row in self.rows(text, &[]).await? {
+        let groups = format!("select {} from groups g order by g.id", rows::GROUP);
+        let [found, groups] = self.at_one_moment([text, &groups]).await?;
+        for row in found {
             let id = || rows::bytes::<16>(&row, 1);
             match rows::at::<i16>(&row, 0)? {
                 0 => state
@@ -211,8 +213,7 @@ impl Shared {
                 _ => state.tallies.push(Tally { key: id()?, until: rows::at(&row, 4)? }),
             }
         }
-        let groups = format!("select {} from groups g order by g.id", rows::GROUP);
-        state.groups = all(&self.rows(&groups, &[]).await?, rows::group)?;
+        state.groups = all(&groups, rows::group)?;
         Ok(state)
     }
 }
@@ -325,7 +326,7 @@ impl Store for Postgres {
     fn groups(&self, slice: Slice) -> Reply<'_, Page<Group>> {
         async move {
             let text = format!(
-                "select {} from groups g where g.name > $1 and ($2 = '' or strpos(lower(g.name), $2) > 0) \
+                "select {} from groups g where g.name > $1 and ($2 = '' or strpos(g.mentions, $2) > 0) \
                  order by g.name limit $3",
                 rows::GROUP
             );
@@ -346,7 +347,7 @@ impl Store for Postgres {
     fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>> {
         async move {
             let text = "select name, description, version from permissions where name > $1 \
-                and ($2 = '' or strpos(lower(name), $2) > 0 or strpos(lower(description), $2) > 0) \
+                and ($2 = '' or strpos(mentions, $2) > 0) \
                 order by name limit $3";
             self.shared.listed(text, &slice, rows::permission, |entry| entry.name.to_string()).await
         }
@@ -382,7 +383,7 @@ impl Store for Postgres {
     fn longest_life(&self, seconds: u32) -> Reply<'_, u32> {
         async move {
             let text = "update facts set value = greatest(value, $1) where name = 'life' returning value";
-            let found = self.shared.rows(text, &[(&i64::from(seconds), Type::INT8)]).await?;
+            let found = self.shared.durable_rows(text, &[(&i64::from(seconds), Type::INT8)]).await?;
             let row = found.first().ok_or_else(|| rows::damaged("the store"))?;
             u32::try_from(rows::at::<i64>(row, 0)?).map_err(|_| rows::damaged("the store"))
         }

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import pathlib
 import queue
 import re
@@ -22,7 +23,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from email import message_from_bytes, policy
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-SIGNET = ROOT / "target/release/signet"
+SIGNET = pathlib.Path(os.environ.get("SIGNET_BINARY") or ROOT / "target/release/signet")
 PASSWORD = "correct horse battery"
 NEW = "a password that is new"
 SECRET = "the relay's own password"

@@ -1,6 +1,7 @@
 //! The judgement: what an answer may be, by what was done before it and what may have been done meanwhile.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use poem::http::Method;
 use serde_json::{Value, json};
@@ -8,12 +9,27 @@ use serde_json::{Value, json};
 use super::{Call, EVERYBODY, End, History, Scope, Session, Span, Standing, Token};
 
 impl History {
-    /// Whatever the member of the thing could have been at some moment of the span.
+    /// Whatever the member of the thing could have been at some moment of the span, on record.
     fn could_be(&self, thing: &str, member: &'static str, span: Span) -> Vec<&Value> {
+        self.could_be_after(thing, member, span, Span::is_before)
+    }
+
+    /// Whatever a node that may not know all of it yet could take it for.
+    fn could_seem(&self, thing: &str, member: &'static str, span: Span) -> Vec<&Value> {
+        self.could_be_after(thing, member, span, |write, span| self.is_known(write, span))
+    }
+
+    fn could_be_after(
+        &self,
+        thing: &str,
+        member: &'static str,
+        span: Span,
+        is_past: impl Fn(Span, Span) -> bool,
+    ) -> Vec<&Value> {
         let Some(written) = self.written.get(&(thing.to_owned(), member)) else { return Vec::new() };
         // What was over before another write began that was done before the span is no more.
         let done = written.iter().map(|(call, _)| &self.calls[*call]);
-        let done = done.filter(|write| write.is_done() && write.span.is_before(span));
+        let done = done.filter(|write| write.is_done() && is_past(write.span, span));
         let latest = done.map(|write| write.span.began).max().unwrap_or_default();
         let stands = |span: Span, write: Span| write.began < span.answered && write.answered >= latest;
         written.iter().filter(|(call, _)| stands(span, self.calls[*call].span)).map(|(_, value)| value).collect()
@@ -39,7 +55,7 @@ impl History {
             }
         }
         // Whoever was disabled came in before, unless somebody may have let them in again.
-        let later = Span { began: end.span.answered.saturating_add(1), answered: ground.span.answered };
+        let later = Span { began: end.span.answered.saturating_add(1), ..ground.span };
         let stays_out = || self.could_be(user, "is_active", later).iter().all(|is_active| **is_active == false);
         (end.disables() && end.is_done() && stays_out()).then_some(Ordering::Less)
     }
@@ -47,8 +63,10 @@ impl History {
     /// What an answer in this span may be to the token.
     fn standing(&self, token: &Token, span: Span) -> Standing {
         let session = &self.sessions[token.session];
-        let (user, since) = (session.user.as_deref(), self.calls[session.origin].span.began);
-        if let Some(by) = token.dead.filter(|by| self.calls[*by].span.is_before(span)) {
+        let (user, origin) = (session.user.as_deref(), self.calls[session.origin].span);
+        // Before the bound is over, what began after an end may not know of it.
+        let since = if self.bound == 0 { origin.began } else { 0 };
+        if let Some(by) = token.dead.filter(|by| self.is_known(self.calls[*by].span, span)) {
             return Standing::Dead(by);
         }
         let places = [Some(format!("session {}", session.sid)), user.map(str::to_owned), Some(EVERYBODY.to_owned())];
@@ -63,14 +81,16 @@ impl History {
                 Scope::User => self.order(token.ground, end.call, user.unwrap()),
                 Scope::ApiTokens if token.scope.is_none() => Some(Ordering::Greater),
                 Scope::ApiTokens => None,
-                Scope::Epoch => self.order(session.origin, end.call, EVERYBODY),
+                Scope::Epoch => self
+                    .order(session.origin, end.call, EVERYBODY)
+                    .filter(|order| *order != Ordering::Greater || self.is_known(self.calls[end.call].span, origin)),
             };
             let call = &self.calls[end.call];
-            if order == Some(Ordering::Less) && call.is_done() && call.span.is_before(span) {
+            if order == Some(Ordering::Less) && call.is_done() && self.is_known(call.span, span) {
                 return Standing::Dead(end.call);
             }
             // What it survived does not end it.
-            let survived = token.accepted.is_some_and(|accepted| call.span.is_before(accepted));
+            let survived = token.accepted.is_some_and(|accepted| self.is_known(call.span, accepted));
             if order != Some(Ordering::Greater) && !span.is_before(call.span) && !survived {
                 standing = Standing::Either;
             }
@@ -86,6 +106,7 @@ impl History {
         if call.status >= 500 {
             return Err(format!("{}: it failed", self.told(number)));
         }
+        self.judge_existence(number)?;
         if call.is(&Method::POST, "/v1/login") {
             return self.judge_log_in(number);
         }
@@ -94,18 +115,22 @@ impl History {
         let Some(token) = call.token.filter(|_| !is_free) else { return Ok(()) };
         // What only somebody may do is refused to nobody.
         let is_nobody = self.sessions[self.tokens[token].session].user.is_none();
-        if is_nobody && !call.path.starts_with("/v1/session") {
+        let is_of_the_session = call.path.split(['?', '/']).nth(2) == Some("session");
+        if is_nobody && !is_of_the_session {
             return Ok(());
         }
         let (span, is_accepted) = (call.span, call.status != 401);
         let standing = self.standing(&self.tokens[token], span);
+        let mut refused = self.tokens[token].refused.iter();
+        let refused = refused.find(|refused| self.is_known(self.calls[**refused].span, span)).copied();
+        let at_node = self.tokens[token].refused.iter().any(|refused| self.calls[*refused].span.node == span.node);
         let known = &mut self.tokens[token];
-        match (is_accepted, standing, known.refused) {
+        match (is_accepted, standing, refused) {
             (true, Standing::Dead(by), _) => {
                 let (what, by) = (self.told(number), self.told(by));
                 return Err(format!("{what}: accepted, after it was ended by {by}"));
             }
-            (true, _, Some(refused)) if self.calls[refused].span.is_before(span) => {
+            (true, _, Some(refused)) => {
                 let (what, before) = (self.told(number), self.told(refused));
                 return Err(format!("{what}: accepted, after it was refused to {before}"));
             }
@@ -114,7 +139,9 @@ impl History {
             }
             (true, ..) => known.accepted = known.accepted.filter(|known| known.began > span.began).or(Some(span)),
             (false, standing, _) => {
-                known.refused = known.refused.or(Some(number));
+                if !at_node {
+                    known.refused.push(number);
+                }
                 if let Standing::Dead(by) = standing {
                     known.dead = Some(by);
                 }
@@ -123,18 +150,59 @@ impl History {
         if is_accepted { self.judge_rights(number, token) } else { Ok(()) }
     }
 
+    /// Nobody is there twice, and nobody is lost.
+    fn judge_existence(&self, number: usize) -> Result<(), String> {
+        let call = &self.calls[number];
+        let path = call.path.split('?').next().unwrap();
+        if call.is_done() && call.method == Method::POST && ["/v1/register", "/v1/users"].contains(&path) {
+            let name = call.text("username").to_lowercase();
+            let others = self.made.iter().filter(|(known, _)| known.to_lowercase() == name);
+            for (known, calls) in others {
+                let before = |at: &&usize| self.calls[**at].is_done() && self.calls[**at].span.is_before(call.span);
+                if let Some(twin) = calls.iter().find(before)
+                    && !self.may_be_gone(known, call.span)
+                {
+                    return Err(format!("{}: there already, by {}", self.told(number), self.told(*twin)));
+                }
+            }
+        }
+        let mut parts = path.trim_start_matches("/v1/").split('/');
+        let lost = match (parts.next(), parts.next(), parts.next()) {
+            (Some("users"), Some(id), _) => self.names.get(id).map(String::as_str),
+            (Some("groups"), Some(id), None) => Some(id),
+            _ => None,
+        };
+        if let Some(lost) = lost.filter(|lost| call.status == 404 && !self.may_be_gone(lost, call.span)) {
+            return Err(format!("{}: {lost} is lost", self.told(number)));
+        }
+        Ok(())
+    }
+
+    /// Whether somebody may have deleted the user or the group before the end of the span.
+    fn may_be_gone(&self, what: &str, span: Span) -> bool {
+        let deleted = self.deleted.get(what).into_iter().flatten();
+        deleted.map(|call| self.calls[*call].span).any(|deleted| !span.is_before(deleted))
+    }
+
+    /// Whether the user was surely made before the span.
+    fn is_there(&self, user: &str, span: Span) -> bool {
+        let made = self.made.get(user).into_iter().flatten().map(|call| &self.calls[*call]);
+        made.into_iter().any(|made| made.is_done() && made.span.is_before(span))
+    }
+
     /// A log-in comes in by a password that could be the present one, and is refused for a reason only.
     fn judge_log_in(&self, number: usize) -> Result<(), String> {
         let call = &self.calls[number];
         let (user, password) = (call.text("username"), call.text("password"));
         let passwords = self.could_be(user, "password", call.span);
         let is_active = self.could_be(user, "is_active", call.span);
-        let enters = passwords.iter().any(|known| **known == password) && is_active.contains(&&json!(true));
+        let is_known = !call.is_done() || self.is_on_record(number, user, "password");
+        let enters = is_known && passwords.iter().any(|known| **known == password) && is_active.contains(&&json!(true));
         let meanwhile = |end: &End| {
             let end = self.calls[end.call].span;
             !end.is_before(call.span) && !call.span.is_before(end)
         };
-        let fails = passwords.is_empty()
+        let fails = !self.is_there(user, call.span)
             || passwords.iter().any(|known| **known != password)
             || is_active.contains(&&json!(false))
             || self.ends.get(user).is_some_and(|ends| ends.iter().any(meanwhile));
@@ -172,12 +240,17 @@ impl History {
         if call.is(&Method::GET, "/v1/session") && call.reply != json!([session.sid, session.user]) {
             return Err(format!("{}: of somebody else: {}", self.told(number), call.reply));
         }
-        if let Some(user) = path.strip_prefix("/v1/users/").and_then(|id| self.names.get(id))
-            && call.is(&Method::GET, path)
-            && call.is_done()
-        {
-            for member in ["is_active", "is_superuser", "user_permissions"] {
-                if !self.could_be(user, member, call.span).contains(&&call.reply[member]) {
+        if call.method == Method::GET && call.is_done() {
+            let user = path.strip_prefix("/v1/users/").and_then(|id| self.names.get(id)).map(String::as_str);
+            if let Some(user) = user
+                && !self.could_be(user, "is_active", call.span).contains(&&call.reply["is_active"])
+            {
+                return Err(format!("{}: is_active on record: {}", self.told(number), call.reply["is_active"]));
+            }
+            let of_user = ["is_superuser", "user_permissions", "groups"].map(|member| (user, member));
+            let of_group = (path.strip_prefix("/v1/groups/"), "permissions");
+            for (thing, member) in of_user.into_iter().chain([of_group]) {
+                if thing.is_some_and(|thing| !self.is_on_record(number, thing, member)) {
                     return Err(format!("{}: {member} on record: {}", self.told(number), call.reply[member]));
                 }
             }
@@ -185,13 +258,36 @@ impl History {
         Ok(())
     }
 
+    /// Whether what the call read of the thing could have been written, or was read before. What it reads is taken in as
+    /// well, as that tells what became of calls without an answer; so it is no witness of itself.
+    fn is_on_record(&self, number: usize, thing: &str, member: &'static str) -> bool {
+        let span = self.calls[number].span;
+        let Some(written) = self.written.get(&(thing.to_owned(), member)) else { return true };
+        let Some((_, shown)) = written.iter().find(|(call, _)| *call == number) else { return true };
+        // In whatever order, and without groups that may be deleted.
+        let members = |value: &Value| -> Option<BTreeSet<String>> {
+            let names = value.as_array()?.iter().filter_map(|name| name.as_str().map(str::to_owned));
+            Some(names.filter(|name| member != "groups" || !self.may_be_gone(name, span)).collect())
+        };
+        let same = |value: &Value| if shown.is_array() { members(value) == members(shown) } else { value == shown };
+        let done = written.iter().map(|(call, _)| &self.calls[*call]);
+        let done = done.filter(|write| write.is_done() && write.span.is_before(span));
+        let latest = done.map(|write| write.span.began).max().unwrap_or_default();
+        written.iter().any(|(call, value)| {
+            let write = &self.calls[*call];
+            let is_read = write.method == Method::GET || write.is(&Method::POST, "/v1/login");
+            let is_witness = !is_read || write.span.is_before(span);
+            is_witness && write.span.began < span.answered && write.span.answered >= latest && same(value)
+        })
+    }
+
     /// Whether the user may have the permission at some moment of the span, and whether the user may lack it.
     fn allowed(&self, user: &str, name: &str, span: Span) -> (bool, bool) {
         let grants = |value: &&Value| value.as_array().is_some_and(|names| names.contains(&json!(name)));
         let (supers, direct) =
-            (self.could_be(user, "is_superuser", span), self.could_be(user, "user_permissions", span));
-        let of = |group: &Value| self.could_be(group.as_str().unwrap(), "permissions", span);
-        let memberships = self.could_be(user, "groups", span);
+            (self.could_seem(user, "is_superuser", span), self.could_seem(user, "user_permissions", span));
+        let of = |group: &Value| self.could_seem(group.as_str().unwrap(), "permissions", span);
+        let memberships = self.could_seem(user, "groups", span);
         let memberships: Vec<&Vec<Value>> = memberships.iter().filter_map(|groups| groups.as_array()).collect();
         let may = supers.iter().any(|is| **is == true)
             || direct.iter().any(grants)

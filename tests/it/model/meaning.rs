@@ -17,9 +17,16 @@ impl History {
         let session = call.token.map(|token| self.tokens[token].session);
         let own = session.and_then(|session| self.sessions[session].user.clone());
         let named = |at: usize| self.names.get(parts[at]).cloned().unwrap_or_default();
-        let body = call.body.clone();
+        let (body, call_is_done) = (call.body.clone(), call.is_done());
         match (call.method.as_str(), parts.as_slice()) {
-            ("POST", ["logout" | "login"]) | ("DELETE", ["session"]) => self.ends_session(number, session),
+            ("POST", ["login"]) => {
+                self.ends_session(number, session);
+                // Whoever came in tells what the password was.
+                if call_is_done {
+                    self.writes(number, &text(&body, "username"), "password", body["password"].clone());
+                }
+            }
+            ("POST", ["logout"]) | ("DELETE", ["session"]) => self.ends_session(number, session),
             ("POST", ["register"]) => {
                 self.ends_session(number, session);
                 self.writes_user(number, &body);
@@ -34,7 +41,10 @@ impl History {
             ("POST", ["epoch"]) => self.ends(number, Some(EVERYBODY), Scope::Epoch),
             ("POST", ["users"]) => self.writes_user(number, &body),
             ("PATCH", ["users", _]) => self.changes_user(number, &named(1), &body),
-            ("DELETE", ["users", _]) => self.changes_user(number, &named(1), &json!({ "is_active": false })),
+            ("DELETE", ["users", _]) => {
+                self.deleted.entry(named(1)).or_default().push(number);
+                self.changes_user(number, &named(1), &json!({ "is_active": false }));
+            }
             ("DELETE", ["users", _, "sessions"]) => self.ends(number, Some(&named(1)), Scope::User),
             ("DELETE", ["users", _, "tokens"]) => self.ends(number, Some(&named(1)), Scope::ApiTokens),
             ("DELETE", ["users", _, "password"]) => self.sets_password(number, &named(1), None),
@@ -45,7 +55,8 @@ impl History {
             ("POST", ["groups"]) => {
                 let id = text(&self.calls[number].reply, "id");
                 self.groups.insert(text(&body, "name"), id.clone());
-                self.writes(number, &id, "permissions", body["permissions"].clone());
+                let granted = body["permissions"].as_array().cloned().unwrap_or_default();
+                self.writes(number, &id, "permissions", granted.into());
             }
             ("PATCH", ["groups", id]) => {
                 if let Some(name) = body["name"].as_str() {
@@ -59,7 +70,10 @@ impl History {
                 let granted = call.reply["permissions"].clone();
                 self.writes(number, id, "permissions", granted);
             }
-            ("DELETE", ["groups", id]) => self.writes(number, id, "permissions", json!([])),
+            ("DELETE", ["groups", id]) => {
+                self.deleted.entry((*id).to_owned()).or_default().push(number);
+                self.writes(number, id, "permissions", json!([]));
+            }
             _ => {}
         }
     }
@@ -84,7 +98,7 @@ impl History {
     fn sets_password(&mut self, call: usize, user: &str, password: Option<&str>) {
         if let Some(password) = password {
             let before = self.setters.insert((user.to_owned(), password.to_owned()), call);
-            assert!(before.is_none(), "a race sets each password of a user once");
+            assert!(before.is_none(), "whoever calls sets each password of a user once");
         }
         self.writes(call, user, "password", json!(password));
         self.ends(call, Some(user), Scope::User);
@@ -95,6 +109,7 @@ impl History {
         let kept = text(&self.calls[call].reply, "username");
         let user = &if kept.is_empty() { text(new, "username") } else { kept };
         self.names.insert(text(&self.calls[call].reply, "id"), user.clone());
+        self.made.entry(user.clone()).or_default().push(call);
         self.setters.insert((user.to_owned(), text(new, "password")), call);
         self.writes(call, user, "password", new["password"].clone());
         self.writes(call, user, "is_active", json!(new["is_active"] != false));

@@ -27,14 +27,23 @@ impl Draft<'_> {
 
     pub(super) async fn create_group(&self, group: &Group) -> Outcome<()> {
         let version = group.version.cast_signed();
-        let values: [Value; 4] = [
+        let values: [Value; 5] = [
             (&id(group.id.bytes()), Type::BYTEA),
             (&group.name, Type::TEXT),
             (&group.created, Type::TIMESTAMPTZ),
             (&version, Type::INT8),
+            (&group.name.to_lowercase(), Type::TEXT),
         ];
-        self.run("insert into groups (id, name, created, version) values ($1, $2, $3, $4)", &values).await?;
-        self.grant_to_group(group).await
+        let text = "insert into groups (id, name, created, version, mentions) values ($1, $2, $3, $4, $5)";
+        self.run(text, &values).await?;
+        self.grant_to_group(group).await?;
+        self.count_group_change().await
+    }
+
+    /// Tells nodes that follow that some group is another one.
+    async fn count_group_change(&self) -> Outcome<()> {
+        self.run("update facts set value = value + 1 where name = 'groups'", &[]).await?;
+        Ok(())
     }
 
     async fn grant_to_group(&self, group: &Group) -> Outcome<()> {
@@ -61,35 +70,49 @@ impl Draft<'_> {
             }
         }
         let version = (was + 1).cast_signed();
-        let values: [Value; 4] = [
+        let values: [Value; 5] = [
             (&key, Type::BYTEA),
             (&group.name, Type::TEXT),
             (&group.created, Type::TIMESTAMPTZ),
             (&version, Type::INT8),
+            (&group.name.to_lowercase(), Type::TEXT),
         ];
-        self.run("update groups set name = $2, created = $3, version = $4 where id = $1", &values).await?;
+        let text = "update groups set name = $2, created = $3, version = $4, mentions = $5 where id = $1";
+        self.run(text, &values).await?;
         self.run("delete from group_permissions where group_id = $1", &[(&key, Type::BYTEA)]).await?;
-        self.grant_to_group(group).await
+        self.grant_to_group(group).await?;
+        self.count_group_change().await
     }
 
     pub(super) async fn delete_group(&self, group: GroupId, was: u64) -> Outcome<()> {
         let values: [Value; 2] = [(&id(group.bytes()), Type::BYTEA), (&was.cast_signed(), Type::INT8)];
-        some(self.run("delete from groups where id = $1 and version = $2", &values).await?)
+        some(self.run("delete from groups where id = $1 and version = $2", &values).await?)?;
+        self.count_group_change().await
     }
 
     pub(super) async fn create_permission(&self, permission: &PermissionEntry) -> Outcome<()> {
         let version = permission.version.cast_signed();
-        let values: [Value; 3] =
-            [(&permission.name.as_str(), Type::TEXT), (&permission.description, Type::TEXT), (&version, Type::INT8)];
-        self.run("insert into permissions (name, description, version) values ($1, $2, $3)", &values).await?;
+        let values: [Value; 4] = [
+            (&permission.name.as_str(), Type::TEXT),
+            (&permission.description, Type::TEXT),
+            (&version, Type::INT8),
+            (&mentions(permission), Type::TEXT),
+        ];
+        let text = "insert into permissions (name, description, version, mentions) values ($1, $2, $3, $4)";
+        self.run(text, &values).await?;
         Ok(())
     }
 
     pub(super) async fn change_permission(&self, permission: &PermissionEntry, was: u64) -> Outcome<()> {
-        let text = "update permissions set description = $2, version = $3 + 1 where name = $1 and version = $3";
+        let text = "update permissions set description = $2, version = $3 + 1, mentions = $4 \
+            where name = $1 and version = $3";
         let was = was.cast_signed();
-        let values: [Value; 3] =
-            [(&permission.name.as_str(), Type::TEXT), (&permission.description, Type::TEXT), (&was, Type::INT8)];
+        let values: [Value; 4] = [
+            (&permission.name.as_str(), Type::TEXT),
+            (&permission.description, Type::TEXT),
+            (&was, Type::INT8),
+            (&mentions(permission), Type::TEXT),
+        ];
         some(self.run(text, &values).await?)
     }
 
@@ -97,6 +120,11 @@ impl Draft<'_> {
         let values: [Value; 2] = [(&name.as_str(), Type::TEXT), (&was.cast_signed(), Type::INT8)];
         some(self.run("delete from permissions where name = $1 and version = $2", &values).await?)
     }
+}
+
+/// What a search looks at, in lower case: no text runs over the end of a line.
+fn mentions(permission: &PermissionEntry) -> String {
+    format!("{}\n{}", permission.name, permission.description).to_lowercase()
 }
 
 /// `Changed` when the record is not there at the version.

@@ -3,8 +3,8 @@ create table facts (
     name text collate "C" primary key,
     value bigint not null
 );
--- Rows that are locked have to be there. `forgotten` is absent until something was.
-insert into facts (name, value) values ('epoch', 0), ('life', 0), ('superusers', 0);
+-- Rows that are locked have to be there. `groups` counts the changes of groups, for nodes that follow; `forgotten` is absent until something was.
+insert into facts (name, value) values ('epoch', 0), ('life', 0), ('superusers', 0), ('groups', 0);
 
 create table users (
     id bytea primary key,
@@ -37,7 +37,8 @@ create index users_superusers on users (id) where is_superuser and is_active;
 create table permissions (
     name text collate "C" primary key,
     description text collate "C" not null,
-    version bigint not null
+    version bigint not null,
+    mentions text collate "C" not null
 );
 
 create table groups (
@@ -45,6 +46,7 @@ create table groups (
     name text collate "C" not null,
     created timestamptz not null,
     version bigint not null,
+    mentions text collate "C" not null,
     constraint groups_name unique (name)
 );
 
