@@ -122,9 +122,19 @@ pub fn salvage(folder: &Path) -> Result<Salvage, CannotSalvage> {
             folder.join("blobs"),
         ),
     };
-    let read = log::read(&kept, &blobs);
-    let (leaves, damage) = read.map_err(|e| say(&format!("it cannot be read: {e}"), "check the disk"))?;
-    let remains = Remains::of(leaves);
+    let read = |unended| {
+        let read = log::read(&kept, &blobs, unended);
+        let (leaves, damage) = read.map_err(|e| say(&format!("it cannot be read: {e}"), "check the disk"))?;
+        Ok((Remains::of(leaves), damage))
+    };
+    let applied = |remains: &Remains| number(remains.get(&Key::applied())).unwrap_or(0);
+    let marked = std::fs::read(folder.join("signet-store")).ok().and_then(|mark| number(mark.get(..8)));
+    let marked = marked.unwrap_or(0);
+    let (mut remains, mut damage) = read(false)?;
+    if applied(&remains) < marked {
+        // What has no end was acknowledged, and lost its end later: what is left of it tells of others.
+        (remains, damage) = read(true)?;
+    }
     match remains.get(&Key::format()) {
         None | Some(layout::FORMAT | layout::FORMAT_1) => {}
         Some(_) => {
@@ -138,9 +148,7 @@ pub fn salvage(folder: &Path) -> Result<Salvage, CannotSalvage> {
     if salvage.users.is_empty() {
         return Err(say("no account in it can be read", "keep the folder, and restore it from a backup"));
     }
-    let applied = number(remains.get(&Key::applied())).unwrap_or(0);
-    let marked = std::fs::read(folder.join("signet-store")).ok().and_then(|mark| number(mark.get(..8)));
-    salvage.findings.commits_lost = marked.unwrap_or(0).saturating_sub(applied);
+    salvage.findings.commits_lost = marked.saturating_sub(applied(&remains));
     Ok(salvage)
 }
 

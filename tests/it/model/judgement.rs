@@ -122,7 +122,11 @@ impl History {
         let (span, is_accepted) = (call.span, call.status != 401);
         let standing = self.standing(&self.tokens[token], span);
         let mut refused = self.tokens[token].refused.iter();
-        let refused = refused.find(|refused| self.is_known(self.calls[**refused].span, span)).copied();
+        let refused = refused.find(|refused| {
+            let refused = self.calls[**refused].span;
+            self.is_known(refused, span) && !self.is_ending(token, refused, span)
+        });
+        let refused = refused.copied();
         let at_node = self.tokens[token].refused.iter().any(|refused| self.calls[*refused].span.node == span.node);
         let known = &mut self.tokens[token];
         match (is_accepted, standing, refused) {
@@ -148,6 +152,16 @@ impl History {
             }
         }
         if is_accepted { self.judge_rights(number, token) } else { Ok(()) }
+    }
+
+    /// Whether something that ends the token was under way when it was refused, and still is: a refusal that comes of the
+    /// store may be told before memory knows why.
+    fn is_ending(&self, token: usize, refused: Span, span: Span) -> bool {
+        let session = &self.sessions[self.tokens[token].session];
+        let places = [Some(format!("session {}", session.sid)), session.user.clone(), Some(EVERYBODY.to_owned())];
+        let ends = places.iter().flatten().filter_map(|place| self.ends.get(place)).flatten();
+        let mut calls = ends.map(|end| &self.calls[end.call]);
+        calls.any(|end| end.is_done() && !refused.is_before(end.span) && !end.span.is_before(span))
     }
 
     /// Nobody is there twice, and nobody is lost.

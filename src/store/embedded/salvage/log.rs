@@ -62,17 +62,17 @@ struct Entry {
     len: usize,
 }
 
-/// Reads every leaf that is left.
+/// Reads every leaf that is left; of a batch that has no end only when `unended` says so.
 ///
 /// # Errors
 /// When the file's length cannot be read. A part that the disk gives errors for counts as damaged.
-pub(super) fn read(file: &File, large: &Path) -> io::Result<(Vec<Leaf>, Damage)> {
+pub(super) fn read(file: &File, large: &Path, unended: bool) -> io::Result<(Vec<Leaf>, Damage)> {
     let Scan { pages, mut damage, torn, .. } = scan(file)?;
     let mut leaves = Vec::new();
     for (_, mut entries) in pages {
         entries.sort_unstable_by_key(|entry| entry.position);
         // A batch that was being written when everything ended is not there at all.
-        entries.retain(|entry| torn.is_none_or(|torn| entry.position < torn));
+        entries.retain(|entry| unended || torn.is_none_or(|torn| entry.position < torn));
         leaves.extend(leaf(file, large, &entries, &mut damage));
     }
     Ok((leaves, damage))
