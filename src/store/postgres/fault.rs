@@ -133,5 +133,6 @@ fn mended_by(error: &Error) -> Option<&'static str> {
     }
     // The library has a text for it and nothing else.
     let no_tls = source.to_string().contains("does not support TLS");
-    no_tls.then_some("switch TLS on there (ssl = on); sslmode=disable does without it, for a way that nobody else is on")
+    no_tls
+        .then_some("switch TLS on there (ssl = on); sslmode=disable does without it, for a way that nobody else is on")
 }

@@ -35,9 +35,7 @@ pub async fn migrate(address: &Address) -> Result<usize, CannotMigrate> {
     let report = runner.run_async(&mut connection.client).await;
     report.map(|report| report.applied_migrations().len()).map_err(|e| {
         let said = std::error::Error::source(&e).and_then(|e| e.downcast_ref::<tokio_postgres::Error>());
-        CannotMigrate(
-            said.map_or_else(|| format!("the schema cannot be changed: {e}"), |e| failed(e).to_string()),
-        )
+        CannotMigrate(said.map_or_else(|| format!("the schema cannot be changed: {e}"), |e| failed(e).to_string()))
     })
 }
 
