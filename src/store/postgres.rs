@@ -7,19 +7,24 @@
 //! A commit that was lost on its way is a failure, as nobody knows whether it happened. Whatever is lost before is
 //! done again. A connection goes back to the pool only when its transaction has ended.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
+use crate::claims::SessionId;
 use crate::metrics::Held;
 use crate::store::{Meters, StoreError, Write};
 
 mod address;
+mod changes;
 mod draft;
+mod line;
 mod reads;
 mod rows;
 mod schema;
@@ -32,7 +37,8 @@ pub use schema::{CannotMigrate, migrate};
 const CONNECTIONS: usize = 16;
 
 /// How long a transaction may take, with the wait for a connection.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(PATIENCE_SECONDS.cast_unsigned());
+const PATIENCE_SECONDS: i64 = 15;
 
 /// How often a failed store is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -44,8 +50,18 @@ const TRIES: u32 = 8;
 const BEGIN: &str = "begin isolation level read committed; set local synchronous_commit = on; \
     set local statement_timeout = 10000; set local idle_in_transaction_session_timeout = 10000";
 
+/// What ends it. Without a limit: one that is reached while the server waits for its standbys ends the wait, and lets what
+/// no standby has pass as committed.
+const COMMIT: &str = "set local statement_timeout = 0; commit";
+
 /// What begins a read of several statements.
 const SNAPSHOT: &str = "begin isolation level repeatable read read only; set local statement_timeout = 10000";
+
+/// How long it may take to read everything that a node holds.
+const LOADING: Duration = Duration::from_mins(5);
+
+/// What begins that.
+const LOAD: &str = "begin isolation level repeatable read read only; set local statement_timeout = 300000";
 
 /// Why the store does not open: what, why, and how to mend it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,11 +71,17 @@ pub struct CannotOpen(pub String);
 /// The store on PostgreSQL.
 pub struct Postgres {
     shared: Arc<Shared>,
-    watch: tokio::task::JoinHandle<()>,
+    watch: JoinHandle<()>,
+    caller: JoinHandle<()>,
+    line: line::Place,
+    /// What this node is called, in this run.
+    node: [u8; 16],
 }
 
 struct Shared {
     pool: Pool,
+    /// Something that others follow was committed here.
+    told: Notify,
     is_ready: AtomicBool,
     incarnation: AtomicU64,
     meters: Meters,
@@ -118,8 +140,13 @@ impl Postgres {
         let timeouts = Timeouts { wait: Some(PATIENCE), create: Some(PATIENCE), recycle: Some(PATIENCE) };
         let pool = Pool::builder(manager).max_size(CONNECTIONS).timeouts(timeouts).runtime(Runtime::Tokio1);
         let pool = pool.build().map_err(|e| CannotOpen(format!("cannot make connections: {e}")))?;
-        let shared =
-            Shared { pool, is_ready: AtomicBool::new(true), incarnation: AtomicU64::new(1), meters: Meters::default() };
+        let shared = Shared {
+            pool,
+            told: Notify::new(),
+            is_ready: AtomicBool::new(true),
+            incarnation: AtomicU64::new(1),
+            meters: Meters::default(),
+        };
         let shared = Arc::new(shared);
         let version = shared.rows(schema::VERSION, &[]).await;
         schema::check(version)?;
@@ -133,13 +160,30 @@ impl Postgres {
                 }
             }
         });
-        Ok(Self { shared, watch })
+        let caller = tokio::spawn(call(Arc::downgrade(&shared), address.is_notified()));
+        let node = SessionId::random();
+        Ok(Self { shared, watch, caller, line: line::Place::new(address.clone()), node: *node.bytes() })
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.watch.abort();
+        self.caller.abort();
+    }
+}
+
+/// Calls the other nodes when something was committed that they follow: after the commit, so that none waits for it, and
+/// once for all that came meanwhile.
+async fn call(shared: Weak<Shared>, is_on: bool) {
+    loop {
+        let Some(shared) = shared.upgrade().filter(|_| is_on) else { return };
+        // Looked at from time to time, to end with the store.
+        if tokio::time::timeout(LOOK_EVERY, shared.told.notified()).await.is_ok()
+            && let Err(why) = shared.rows(&format!("notify {}", line::CHANNEL), &[]).await
+        {
+            tracing::debug!(%why, "the other nodes were not called; they hear it with their next reading");
+        }
     }
 }
 
@@ -166,7 +210,7 @@ impl Shared {
 
     /// What a statement gives that writes, when it is durable. It may be done twice.
     async fn durable_rows(&self, text: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        let [rows] = self.between(BEGIN, &[(text, values)], "commit").await?;
+        let [rows] = self.between(BEGIN, &[(text, values)], COMMIT).await?;
         Ok(rows)
     }
 
@@ -250,7 +294,7 @@ impl Shared {
                 return Err(fault);
             }
         }
-        match client.batch_execute("commit").await {
+        match client.batch_execute(COMMIT).await {
             Ok(()) => {
                 lease.give_back();
                 Ok(())
@@ -282,11 +326,20 @@ impl Shared {
 
     async fn measured_commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let (began, waiting) = (Instant::now(), Held::new(&self.meters.waiting));
+        let is_news = writes.iter().any(is_followed);
         let done = self.commit(&writes).await;
         drop(waiting);
+        if done.is_ok() && is_news {
+            self.told.notify_one();
+        }
         self.meters.commit.observe(began.elapsed().as_secs_f64());
         done
     }
+}
+
+/// Whether other nodes hold in memory what this changes. Counters may be late.
+fn is_followed(write: &Write) -> bool {
+    matches!(write, Write::Revoke(_) | Write::CreateGroup(_) | Write::ChangeGroup { .. } | Write::DeleteGroup { .. })
 }
 
 async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {

@@ -14,7 +14,7 @@ use crate::store::{
 };
 
 /// A server, ended with the value.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     port: u16,
     _folder: TempDir,
@@ -41,7 +41,7 @@ fn as_postgres(program: &Path) -> Command {
 
 impl Server {
     /// `None`, said loudly, where PostgreSQL is not installed.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let Some(bin) = binaries() else {
             eprintln!("SKIPPED: PostgreSQL is not installed");
             return None;
@@ -70,11 +70,11 @@ impl Server {
         Some(Self { child, port, _folder: folder })
     }
 
-    fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://signet@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
-    async fn client(&self, database: &str) -> tokio_postgres::Client {
+    pub(crate) async fn client(&self, database: &str) -> tokio_postgres::Client {
         let until = Instant::now() + Duration::from_secs(30);
         let address = format!("postgres://signet@127.0.0.1:{}/{database}", self.port);
         loop {
@@ -90,7 +90,7 @@ impl Server {
     }
 
     /// An empty store in a database of its own.
-    async fn store(&self, database: &str) -> SharedStore {
+    pub(crate) async fn store(&self, database: &str) -> SharedStore {
         self.client("postgres").await.batch_execute(&format!("create database {database}")).await.unwrap();
         let address = Address::parse(&self.url(database)).unwrap();
         let refused = Postgres::open(&address).await.err().unwrap().to_string();

@@ -19,6 +19,7 @@ pub struct BadAddress(pub String);
 pub struct Address {
     config: Config,
     tls: ClientConfig,
+    is_notified: bool,
 }
 
 impl std::fmt::Debug for Address {
@@ -56,7 +57,8 @@ impl Unread {
 impl Address {
     /// The address in `text`: `postgres://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE`, with `sslmode=verify-full` (what
     /// it is when it is left out) or `disable`, and `sslrootcert=FILE` in place of the system's authorities. Of several
-    /// hosts the one that takes writes is used.
+    /// hosts the one that takes writes is used. With `notify=off` nodes do not call each other by `NOTIFY`, for poolers that
+    /// hand each transaction to another connection.
     ///
     /// # Errors
     /// When it is none, asks for encryption that proves nothing, or the authorities cannot be read.
@@ -66,11 +68,12 @@ impl Address {
             return Err(bad("a store is postgres://USER:PASSWORD@HOST/DATABASE"));
         }
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
-        let (mut mode, mut roots, mut rest) = ("verify-full", None, Vec::new());
+        let (mut mode, mut roots, mut notify, mut rest) = ("verify-full", None, "on", Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("sslmode", value)) => mode = value,
                 Some(("sslrootcert", value)) => roots = Some(value),
+                Some(("notify", value)) => notify = value,
                 Some(("target_session_attrs", "read-write")) => {}
                 Some(("target_session_attrs", _)) => {
                     return Err(bad("target_session_attrs: only read-write, as a store that takes no writes is none"));
@@ -83,6 +86,9 @@ impl Address {
             "disable" => SslMode::Disable,
             _ => return Err(bad("sslmode: verify-full or disable; what is in between proves nothing")),
         };
+        if !["on", "off"].contains(&notify) {
+            return Err(bad("notify: on or off"));
+        }
         let text = if rest.is_empty() { place.to_owned() } else { format!("{place}?{}", rest.join("&")) };
         // What the parser says could repeat a part of the address.
         let mut config: Config = text.parse().map_err(|_| bad("the store's address is not understood"))?;
@@ -93,11 +99,16 @@ impl Address {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let tls = tls.map_err(|_| bad("TLS cannot be set up"))?.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { config, tls })
+        Ok(Self { config, tls, is_notified: notify == "on" })
     }
 
     pub(super) fn config(&self) -> Config {
         self.config.clone()
+    }
+
+    /// Whether nodes call each other.
+    pub(super) fn is_notified(&self) -> bool {
+        self.is_notified
     }
 
     pub(super) fn tls(&self) -> MakeRustlsConnect {

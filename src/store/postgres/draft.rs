@@ -307,7 +307,7 @@ impl<'a> Draft<'a> {
             values ($1, $2, $3, $4, $5) on conflict (kind, id) do update set \
             generation = greatest(revocations.generation, excluded.generation), \
             rights_version = greatest(revocations.rights_version, excluded.rights_version), \
-            until = greatest(revocations.until, excluded.until), changed = clock_timestamp()";
+            until = greatest(revocations.until, excluded.until), covered = false, changed = clock_timestamp()";
         let values: [Value; 5] = [
             (&kind, Type::INT2),
             (&of, Type::BYTEA),
