@@ -204,9 +204,9 @@ impl Follow for Postgres {
             for row in self.shared.rows(text, &[(&from, Type::TIMESTAMPTZ)]).await? {
                 let count = rows::number(&row, 1)?;
                 if rows::at::<i16>(&row, 0)? == 1 {
-                    sums.sessions = count
+                    sums.sessions = count;
                 } else {
-                    sums.users = count
+                    sums.users = count;
                 }
                 sums.ids += rows::number(&row, 2)?;
                 sums.versions += rows::number(&row, 3)?;
