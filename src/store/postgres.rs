@@ -1,8 +1,9 @@
 //! The shared store: PostgreSQL, for any number of nodes.
 //!
-//! Owns the connections and the reads; the writes of a commit are in `draft.rs`, addresses and TLS in `address.rs`,
-//! the schema in `schema.rs`. Portable SQL: no extension, no prepared statement, nothing that outlives a transaction,
-//! so that a pooler may stand in between.
+//! Owns the transactions, and whether the store is ready. Reads are in `reads.rs`, the writes of a commit in `draft.rs`,
+//! connections in `lease.rs`, what other nodes change in `changes.rs` and `line.rs`, what a failure means in `fault.rs`, addresses and TLS in `address.rs`, the schema in
+//! `schema.rs`. Portable SQL: no extension, no prepared statement, nothing that outlives a transaction, so that a pooler
+//! may stand in between.
 //!
 //! A commit that was lost on its way is a failure, as nobody knows whether it happened. Whatever is lost before is
 //! done again. A connection goes back to the pool only when its transaction has ended.
@@ -11,11 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use futures_util::FutureExt as _;
+use futures_util::future::{join3, try_join_all};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::{Row, SimpleQueryMessage};
 
 use crate::claims::SessionId;
 use crate::metrics::Held;
@@ -24,6 +25,8 @@ use crate::store::{Meters, StoreError, Write};
 mod address;
 mod changes;
 mod draft;
+mod fault;
+mod lease;
 mod line;
 mod reads;
 mod rows;
@@ -31,17 +34,17 @@ mod schema;
 
 pub use address::{Address, BadAddress, Unread};
 use draft::{Draft, Value};
+use fault::{Fault, failed, is_conflict, is_lost, is_of_server, verdict};
+use lease::Pool;
 pub use schema::{CannotMigrate, migrate};
-
-/// Connections of one node.
-const CONNECTIONS: usize = 16;
 
 /// How long a transaction may take, with the wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(PATIENCE_SECONDS.cast_unsigned());
 const PATIENCE_SECONDS: i64 = 15;
 
-/// How often a failed store is looked at.
+/// How often a failed store is looked at, and how long it may take to answer then.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a commit is tried when others are in its way, or its connection was lost before the commit itself.
 const TRIES: u32 = 8;
@@ -54,13 +57,12 @@ const BEGIN: &str = "begin isolation level read committed; set local synchronous
 /// no standby has pass as committed.
 const COMMIT: &str = "set local statement_timeout = 0; commit";
 
-/// What begins a read of several statements.
+/// What begins a read: of one statement, and of several.
+const READ: &str = "begin read only; set local statement_timeout = 10000";
 const SNAPSHOT: &str = "begin isolation level repeatable read read only; set local statement_timeout = 10000";
 
-/// How long it may take to read everything that a node holds.
+/// How long it may take to read everything that a node holds, and what begins that.
 const LOADING: Duration = Duration::from_mins(5);
-
-/// What begins that.
 const LOAD: &str = "begin isolation level repeatable read read only; set local statement_timeout = 300000";
 
 /// Why the store does not open: what, why, and how to mend it.
@@ -83,50 +85,12 @@ struct Shared {
     /// Something that others follow was committed here.
     told: Notify,
     is_ready: AtomicBool,
+    /// A call was not answered in time: the next look tells whether others would be.
+    is_doubted: AtomicBool,
+    /// Wakes whoever looks.
+    doubt: Arc<Notify>,
     incarnation: AtomicU64,
     meters: Meters,
-}
-
-/// What stopped a transaction.
-enum Fault {
-    /// A condition, or a record that cannot be read.
-    Store(StoreError),
-    /// The database.
-    Database(tokio_postgres::Error),
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<tokio_postgres::Error> for Fault {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-/// A connection that goes back to the pool only when it was given back; otherwise it is closed, and the server
-/// ends what it had begun.
-struct Lease(Option<Object>);
-
-impl Lease {
-    fn client(&self) -> Result<&Object, StoreError> {
-        self.0.as_ref().ok_or_else(|| StoreError::Failed("a connection is gone".to_owned()))
-    }
-
-    fn give_back(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(Object::take(connection));
-        }
-    }
 }
 
 impl Postgres {
@@ -135,34 +99,33 @@ impl Postgres {
     /// # Errors
     /// When no host answers, or the schema is another one: `signet migrate` makes it.
     pub async fn open(address: &Address) -> Result<Self, CannotOpen> {
-        let recycling_method = RecyclingMethod::Fast;
-        let manager = Manager::from_config(address.config(), address.tls(), ManagerConfig { recycling_method });
-        let timeouts = Timeouts { wait: Some(PATIENCE), create: Some(PATIENCE), recycle: Some(PATIENCE) };
-        let pool = Pool::builder(manager).max_size(CONNECTIONS).timeouts(timeouts).runtime(Runtime::Tokio1);
-        let pool = pool.build().map_err(|e| CannotOpen(format!("cannot make connections: {e}")))?;
-        let shared = Shared {
+        let pool = Pool::to(address).ok_or_else(|| CannotOpen("cannot make connections".to_owned()))?;
+        let doubt = Arc::new(Notify::new());
+        let shared = Arc::new(Shared {
             pool,
             told: Notify::new(),
             is_ready: AtomicBool::new(true),
+            is_doubted: AtomicBool::new(false),
+            doubt: Arc::clone(&doubt),
             incarnation: AtomicU64::new(1),
             meters: Meters::default(),
-        };
-        let shared = Arc::new(shared);
-        let version = shared.rows(schema::VERSION, &[]).await;
+        });
+        let version = shared.rows(schema::VERSION, &[]).boxed().await;
         schema::check(version)?;
         let watch = tokio::spawn({
             let shared = Arc::downgrade(&shared);
             async move {
                 loop {
-                    tokio::time::sleep(LOOK_EVERY).await;
+                    // Also without a doubt: one that was told while nobody waited here is seen.
+                    let _woken = tokio::time::timeout(LOOK_EVERY, doubt.notified()).await;
                     let Some(shared) = shared.upgrade() else { return };
                     shared.look().await;
                 }
             }
         });
         let caller = tokio::spawn(call(Arc::downgrade(&shared), address.is_notified()));
-        let node = SessionId::random();
-        Ok(Self { shared, watch, caller, line: line::Place::new(address.clone()), node: *node.bytes() })
+        let node = *SessionId::random().bytes();
+        Ok(Self { shared, watch, caller, line: line::Place::new(address), node })
     }
 }
 
@@ -180,7 +143,7 @@ async fn call(shared: Weak<Shared>, is_on: bool) {
         let Some(shared) = shared.upgrade().filter(|_| is_on) else { return };
         // Looked at from time to time, to end with the store.
         if tokio::time::timeout(LOOK_EVERY, shared.told.notified()).await.is_ok()
-            && let Err(why) = shared.rows(&format!("notify {}", line::CHANNEL), &[]).await
+            && let Err(why) = shared.notify().await
         {
             tracing::debug!(%why, "the other nodes were not called; they hear it with their next reading");
         }
@@ -188,18 +151,22 @@ async fn call(shared: Weak<Shared>, is_on: bool) {
 }
 
 impl Shared {
-    async fn lease(&self) -> Result<Lease, StoreError> {
-        let connection = self.pool.get().await.map_err(|e| match e {
-            deadpool_postgres::PoolError::Backend(e) => failed(&e),
-            deadpool_postgres::PoolError::Timeout(_) => StoreError::Failed("no connection in time".to_owned()),
-            _ => StoreError::Failed("no connection".to_owned()),
-        })?;
-        Ok(Lease(Some(connection)))
+    /// Calls whoever listens.
+    async fn notify(&self) -> Result<(), StoreError> {
+        let lease = self.pool.lease().await;
+        let called = async {
+            let lease = lease?;
+            lease.client()?.batch_execute(&format!("notify {}", line::CHANNEL)).await?;
+            lease.rests();
+            lease.give_back();
+            Ok(())
+        };
+        self.judged(in_time(PATIENCE, called).await)
     }
 
     /// Reads with one statement, which sees one moment.
     async fn rows(&self, text: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        let [rows] = self.between("", &[(text, values)], "").await?;
+        let [rows] = self.between(READ, &[(text, values)], "commit").await?;
         Ok(rows)
     }
 
@@ -225,103 +192,171 @@ impl Shared {
         let read = async {
             match self.try_between(begin, statements, end).await {
                 Err(Fault::Database(e)) if is_lost(&e) => {
+                    self.pool.forget();
                     self.incarnation.fetch_add(1, Ordering::SeqCst);
                     self.try_between(begin, statements, end).await
                 }
                 done => done,
             }
         };
-        let read = async {
-            read.await.map_err(|fault| match fault {
-                Fault::Store(e) => e,
-                Fault::Database(e) => failed(&e),
-            })
-        };
-        self.judged(in_time(read).await)
+        self.judged(in_time(PATIENCE, read).await)
     }
 
+    /// Everything is sent at once, and answered in order. Should the begin fail, what follows it stands alone: these are
+    /// reads, or a write that may be done twice.
     async fn try_between<const N: usize>(
         &self,
         begin: &str,
         statements: &[(&str, &[Value<'_>]); N],
         end: &str,
     ) -> Result<[Vec<Row>; N], Fault> {
-        let lease = self.lease().await?;
+        let lease = self.pool.lease().await?;
         let client = lease.client()?;
-        if !begin.is_empty() {
-            client.batch_execute(begin).await?;
+        let read = try_join_all(statements.iter().map(|(text, values)| client.query_typed(text, values)));
+        let (begun, found, ended) = join3(client.batch_execute(begin), read, client.batch_execute(end)).await;
+        lease.rests();
+        let is_whole = begun.is_ok() && ended.is_ok() && found.as_ref().err().is_none_or(|e| !is_lost(e));
+        if is_whole {
+            lease.give_back();
         }
-        let mut found = [const { Vec::new() }; N];
-        for (rows, (text, values)) in found.iter_mut().zip(statements) {
-            *rows = client.query_typed(text, values).await?;
-        }
-        if !end.is_empty() {
-            client.batch_execute(end).await?;
-        }
-        lease.give_back();
-        Ok(found)
+        begun?;
+        let found = found?;
+        ended?;
+        found.try_into().map_err(|_| rows::damaged("the store").into())
     }
 
     async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let is_ending = AtomicBool::new(false);
         let commit = async {
             let mut tries = 0;
             loop {
                 tries += 1;
-                match self.try_commit(writes).await {
-                    Err(Fault::Store(e)) => return Err(e),
-                    Err(Fault::Database(e)) if tries == TRIES || !may_be_tried_again(&e) => return Err(verdict(&e)),
-                    Err(Fault::Database(_)) => {
+                match self.try_commit(writes, &is_ending).await {
+                    Err(Fault::Database(e)) if tries < TRIES && (is_lost(&e) || is_conflict(&e)) => {
+                        if is_lost(&e) {
+                            self.pool.forget();
+                        }
                         // The one that was in the way comes first.
                         tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
                     }
-                    Ok(()) => return Ok(()),
+                    done => return done,
                 }
             }
         };
-        self.judged(in_time(commit).await)
+        let done = in_time(PATIENCE, commit).await;
+        if matches!(done, Err(Fault::Late)) && is_ending.load(Ordering::SeqCst) {
+            // It may have happened, and memory does not know.
+            self.incarnation.fetch_add(1, Ordering::SeqCst);
+        }
+        self.judged(done)
     }
 
-    async fn try_commit(&self, writes: &[Write]) -> Result<(), Fault> {
-        let lease = self.lease().await?;
+    async fn try_commit(&self, writes: &[Write], is_ending: &AtomicBool) -> Result<(), Fault> {
+        let lease = self.pool.lease().await?;
         let client = lease.client()?;
-        client.batch_execute(BEGIN).await?;
-        match Draft::new(client).apply(writes).await {
-            Ok(()) => {}
-            Err(fault) => {
-                if client.batch_execute("rollback").await.is_ok() {
-                    lease.give_back();
-                }
-                return Err(fault);
+        // Answered before anything else is sent: what follows a begin that failed would not be undone.
+        let begun = client.batch_execute(BEGIN).await.map_err(Fault::from);
+        let applied = match begun {
+            Ok(()) => Draft::new(client).apply(writes).await,
+            Err(fault) => Err(fault),
+        };
+        // A commit that waits for a standby must not be cancelled: it would take effect with nobody having a copy.
+        lease.rests();
+        if let Err(fault) = applied {
+            let stays = !matches!(&fault, Fault::Database(e) if is_lost(e));
+            if stays && client.batch_execute("rollback").await.is_ok() {
+                lease.give_back();
             }
+            return Err(fault);
         }
-        match client.batch_execute(COMMIT).await {
+        is_ending.store(true, Ordering::SeqCst);
+        let ended = client.batch_execute(COMMIT).await;
+        match ended {
             Ok(()) => {
                 lease.give_back();
                 Ok(())
             }
             // Said by the server: it did not happen.
-            Err(e) if e.code().is_some_and(is_conflict) => Err(Fault::Database(e)),
-            Err(e) => Err(Fault::Store(failed(&e))),
+            Err(e) if is_conflict(&e) => {
+                is_ending.store(false, Ordering::SeqCst);
+                Err(Fault::Database(e))
+            }
+            Err(e) => Err(Fault::Unknown(e)),
         }
     }
 
-    /// Notes a failure of the store.
-    fn judged<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(failure @ StoreError::Failed(_)) = &result
-            && self.is_ready.swap(false, Ordering::SeqCst)
-        {
+    /// What a failure means for the caller, noted when it means something for the store.
+    fn judged<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
+        result.map_err(|fault| match fault {
+            Fault::Store(failure) => failure,
+            Fault::Down(failure) => self.is_down(failure),
+            Fault::Database(e) if is_of_server(&e) => self.is_down(failed(&e)),
+            Fault::Database(e) => verdict(&e),
+            Fault::Unknown(e) => {
+                let StoreError::Failed(why) = failed(&e) else { return failed(&e) };
+                self.is_down(StoreError::Failed(format!("{why}, while it committed")))
+            }
+            Fault::Late => {
+                if !self.is_doubted.swap(true, Ordering::SeqCst) {
+                    self.doubt.notify_one();
+                }
+                StoreError::Failed("PostgreSQL did not answer in time".to_owned())
+            }
+        })
+    }
+
+    /// The store is not ready until it has answered a look.
+    fn is_down(&self, failure: StoreError) -> StoreError {
+        if self.is_ready.swap(false, Ordering::SeqCst) {
             tracing::error!(%failure, "the store failed");
+            self.doubt.notify_one();
         }
-        result
+        failure
     }
 
-    /// Finds out whether a failed store is back.
+    /// Finds out whether a failed store is back, or whether one that was late has failed.
     async fn look(&self) {
-        if !self.is_ready.load(Ordering::SeqCst) && self.rows(schema::VERSION, &[]).await.is_ok() {
-            self.incarnation.fetch_add(1, Ordering::SeqCst);
-            self.is_ready.store(true, Ordering::SeqCst);
-            tracing::info!("the store answers again");
+        let is_ready = self.is_ready.load(Ordering::SeqCst);
+        if is_ready && !self.is_doubted.load(Ordering::SeqCst) {
+            return;
         }
+        match in_time(LOOK_PATIENCE, self.takes_writes()).await {
+            Ok(()) => {
+                self.is_doubted.store(false, Ordering::SeqCst);
+                if !is_ready {
+                    self.incarnation.fetch_add(1, Ordering::SeqCst);
+                    self.is_ready.store(true, Ordering::SeqCst);
+                    tracing::info!("the store answers again");
+                }
+            }
+            Err(fault) => {
+                let failure = match fault {
+                    Fault::Store(failure) | Fault::Down(failure) => failure,
+                    Fault::Database(e) | Fault::Unknown(e) => failed(&e),
+                    Fault::Late => StoreError::Failed("PostgreSQL does not answer".to_owned()),
+                };
+                self.pool.forget();
+                if self.is_ready.swap(false, Ordering::SeqCst) {
+                    tracing::error!(%failure, "the store failed");
+                }
+            }
+        }
+    }
+
+    /// Whether there is a connection to a server that answers and takes writes.
+    async fn takes_writes(&self) -> Result<(), Fault> {
+        let lease = self.pool.lease().await?;
+        let said = lease.client()?.simple_query("show transaction_read_only").await;
+        lease.rests();
+        let is_read_only = said?.iter().any(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
+            _ => false,
+        });
+        if is_read_only {
+            return Err(Fault::Down(StoreError::Failed("PostgreSQL takes no writes".to_owned())));
+        }
+        lease.give_back();
+        Ok(())
     }
 
     async fn measured_commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
@@ -342,56 +377,6 @@ fn is_followed(write: &Write) -> bool {
     matches!(write, Write::Revoke(_) | Write::CreateGroup(_) | Write::ChangeGroup { .. } | Write::DeleteGroup { .. })
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let late = |_| StoreError::Failed("PostgreSQL did not answer in time".to_owned());
-    tokio::time::timeout(PATIENCE, work).await.map_err(late)?
-}
-
-fn is_conflict(code: &SqlState) -> bool {
-    [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)
-}
-
-/// Whether the connection was lost, or its server is going away.
-fn is_lost(error: &tokio_postgres::Error) -> bool {
-    let gone = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
-    error.is_closed()
-        || error.code().map_or_else(
-            || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>),
-            |code| gone.contains(code),
-        )
-}
-
-fn may_be_tried_again(error: &tokio_postgres::Error) -> bool {
-    is_lost(error) || error.code().is_some_and(is_conflict)
-}
-
-/// What a refusal of the database means: the constraints are the conditions of the writes.
-fn verdict(error: &tokio_postgres::Error) -> StoreError {
-    let constraint = error.as_db_error().and_then(|e| e.constraint());
-    match error.code() {
-        Some(code) if *code == SqlState::UNIQUE_VIOLATION => match constraint {
-            Some("users_name") => StoreError::Taken("user"),
-            Some("groups_name") => StoreError::Taken("group"),
-            Some("permissions_pkey") => StoreError::Taken("permission"),
-            _ => StoreError::Changed,
-        },
-        Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION || *code == SqlState::RESTRICT_VIOLATION => {
-            StoreError::Changed
-        }
-        Some(code) if *code == SqlState::CHARACTER_NOT_IN_REPERTOIRE => {
-            StoreError::Damaged("a text holds a character that cannot be kept".to_owned())
-        }
-        _ => failed(error),
-    }
-}
-
-/// A failure without the details, which can name what was written.
-fn failed(error: &tokio_postgres::Error) -> StoreError {
-    StoreError::Failed(match error.as_db_error() {
-        Some(said) => format!("PostgreSQL says {}: {}", said.code().code(), said.message()),
-        None => match std::error::Error::source(error) {
-            Some(source) => format!("PostgreSQL: {error}: {source}"),
-            None => format!("PostgreSQL: {error}"),
-        },
-    })
+async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    tokio::time::timeout(patience, work).await.unwrap_or(Err(Fault::Late))
 }

@@ -98,7 +98,7 @@ const FOREIGN: [(&str, &[&str]); 38] = [
     ("zxcvbn", &["password"]),
     ("sled", &["store/embedded"]),
     ("tokio_postgres", &["store/postgres"]),
-    ("deadpool_postgres", &["store/postgres"]),
+    ("deadpool", &["store/postgres"]),
     ("tokio_postgres_rustls", &["store/postgres"]),
     ("refinery", &["store/postgres"]),
     ("rustls", &["store/postgres"]),

@@ -17,8 +17,9 @@ pub struct BadAddress(pub String);
 /// Where PostgreSQL is, and how it is proven to be it. Prints as `postgres://***`.
 #[derive(Clone)]
 pub struct Address {
-    config: Config,
-    tls: ClientConfig,
+    /// One for each host.
+    hosts: Vec<Config>,
+    tls: MakeRustlsConnect,
     is_notified: bool,
 }
 
@@ -89,21 +90,27 @@ impl Address {
         if !["on", "off"].contains(&notify) {
             return Err(bad("notify: on or off"));
         }
-        let text = if rest.is_empty() { place.to_owned() } else { format!("{place}?{}", rest.join("&")) };
+        let rest = rest.join("&");
         // What the parser says could repeat a part of the address.
-        let mut config: Config = text.parse().map_err(|_| bad("the store's address is not understood"))?;
-        config.ssl_mode(ssl).target_session_attrs(TargetSessionAttrs::ReadWrite).application_name("signet");
-        config.connect_timeout(std::time::Duration::from_secs(5));
-        config.tcp_user_timeout(std::time::Duration::from_secs(15));
+        let unread = |_| bad("the store's address is not understood");
+        let read = |place: &str| -> Result<Config, BadAddress> {
+            let mut config: Config = format!("{place}?{rest}").parse().map_err(unread)?;
+            config.ssl_mode(ssl).target_session_attrs(TargetSessionAttrs::ReadWrite).application_name("signet");
+            config.connect_timeout(std::time::Duration::from_secs(3));
+            config.tcp_user_timeout(std::time::Duration::from_secs(15));
+            Ok(config)
+        };
+        let hosts = apart(place).iter().map(|place| read(place)).collect::<Result<_, _>>()?;
         let roots = if ssl == SslMode::Disable { RootCertStore::empty() } else { authorities(roots)? };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let tls = tls.map_err(|_| bad("TLS cannot be set up"))?.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { config, tls, is_notified: notify == "on" })
+        Ok(Self { hosts, tls: MakeRustlsConnect::new(tls), is_notified: notify == "on" })
     }
 
-    pub(super) fn config(&self) -> Config {
-        self.config.clone()
+    /// How to connect to each of the hosts, in order.
+    pub(super) fn hosts(&self) -> &[Config] {
+        &self.hosts
     }
 
     /// Whether nodes call each other.
@@ -112,8 +119,16 @@ impl Address {
     }
 
     pub(super) fn tls(&self) -> MakeRustlsConnect {
-        MakeRustlsConnect::new(self.tls.clone())
+        self.tls.clone()
     }
+}
+
+/// The same place for each of its hosts: each one is asked with a patience of its own.
+fn apart(place: &str) -> Vec<String> {
+    let Some((scheme, rest)) = place.split_once("://") else { return vec![place.to_owned()] };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let (who, hosts) = authority.find('@').map_or(("", authority), |at| authority.split_at(at + 1));
+    hosts.split(',').map(|host| format!("{scheme}://{who}{host}{path}")).collect()
 }
 
 fn authorities(file: Option<&str>) -> Result<RootCertStore, BadAddress> {

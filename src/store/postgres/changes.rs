@@ -14,7 +14,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::{BEGIN, COMMIT, Fault, LOAD, LOADING, PATIENCE_SECONDS, Postgres, Shared, Value, failed, rows};
+use super::{BEGIN, COMMIT, LOAD, LOADING, PATIENCE_SECONDS, Postgres, Shared, Value, failed, in_time, rows};
 use crate::claims::{SessionId, UserId};
 use crate::rights::Group;
 use crate::store::{Follow, Moment, News, Reply, Revocation, State, StoreError, Sums, Tally};
@@ -84,7 +84,7 @@ impl Shared {
     /// All that nodes hold in memory, of one moment. Read row by row: there may be millions.
     pub(super) async fn everything(&self) -> Outcome<State> {
         let reading = async {
-            let lease = self.lease().await?;
+            let lease = self.pool.lease().await?;
             let client = lease.client()?;
             client.batch_execute(LOAD).await?;
             let mut news = News::default();
@@ -96,17 +96,11 @@ impl Shared {
             let groups = client.query_typed(&groups, &[]).await?;
             let groups = groups.iter().map(rows::group).collect::<Outcome<Vec<Group>>>()?;
             client.batch_execute("commit").await?;
+            lease.rests();
             lease.give_back();
-            Ok::<_, Fault>(State { groups, ..State::from(news) })
+            Ok(State { groups, ..State::from(news) })
         };
-        let late = |_| StoreError::Failed("PostgreSQL did not give everything in time".to_owned());
-        let read = tokio::time::timeout(LOADING, reading).await.map_err(late);
-        self.judged(read.and_then(|read| {
-            read.map_err(|fault| match fault {
-                Fault::Store(e) => e,
-                Fault::Database(e) => failed(&e),
-            })
-        }))
+        self.judged(in_time(LOADING, reading).await)
     }
 }
 
@@ -149,7 +143,7 @@ impl Postgres {
         &self,
         question: impl AsyncFnOnce(&Client) -> Result<Vec<Row>, tokio_postgres::Error>,
     ) -> Outcome<News> {
-        let (line, is_another) = self.line.take().await.map_err(|e| failed(&e))?;
+        let (line, is_another) = self.line.take().await?;
         if is_another {
             self.shared.incarnation.fetch_add(1, Ordering::SeqCst);
         }
@@ -178,7 +172,7 @@ impl Follow for Postgres {
     }
 
     fn stirred(&self) -> BoxFuture<'_, ()> {
-        self.line.stirred().boxed()
+        self.line.called().boxed()
     }
 
     fn groups(&self) -> Reply<'_, (Vec<Group>, u64)> {

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Client, Error, Row};
 
-use super::{Fault, rows};
+use super::fault::Fault;
+use super::rows;
 use crate::claims::{ChallengeKind, SessionId, UserId};
 use crate::store::{OpenSession, Revocation, StoreError, Tally, Witness, Write};
 use crate::user::{User, address_key};
@@ -28,7 +28,7 @@ pub(super) const REVOKED_SESSION: i16 = 1;
 pub(super) const REVOKED_USER: i16 = 2;
 
 pub(super) struct Draft<'a> {
-    client: &'a ClientWrapper,
+    client: &'a Client,
     /// Users that this commit has changed.
     changed: BTreeSet<UserId>,
     /// Whether an active superuser was lost, and one who may enter administration.
@@ -36,7 +36,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(client: &'a ClientWrapper) -> Self {
+    pub(super) fn new(client: &'a Client) -> Self {
         Self { client, changed: BTreeSet::new(), lost: (false, false) }
     }
 

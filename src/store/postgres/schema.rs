@@ -2,7 +2,8 @@
 
 use tokio_postgres::Row;
 
-use super::{Address, CannotOpen, rows};
+use super::fault::failed;
+use super::{Address, CannotOpen, lease, rows};
 use crate::store::StoreError;
 
 mod embedded {
@@ -28,20 +29,13 @@ fn newest() -> i64 {
 /// # Errors
 /// When no host answers, the role may not change the schema, or the schema is of a newer program.
 pub async fn migrate(address: &Address) -> Result<usize, CannotMigrate> {
-    let failed = |e: tokio_postgres::Error| CannotMigrate(super::failed(&e).to_string());
-    let (mut client, connection) = address.config().connect(address.tls()).await.map_err(failed)?;
-    let driver = tokio::spawn(connection);
+    let mut connection = lease::connect(address).await.map_err(|e| CannotMigrate(e.to_string()))?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name("signet_migrations");
-    let report = runner.run_async(&mut client).await;
-    drop(client);
-    // What the connection says at its end was said by the run before.
-    let _ended = driver.await;
+    let report = runner.run_async(&mut connection.client).await;
     report.map(|report| report.applied_migrations().len()).map_err(|e| {
         let said = std::error::Error::source(&e).and_then(|e| e.downcast_ref::<tokio_postgres::Error>());
-        CannotMigrate(
-            said.map_or_else(|| format!("the schema cannot be changed: {e}"), |e| super::failed(e).to_string()),
-        )
+        CannotMigrate(said.map_or_else(|| format!("the schema cannot be changed: {e}"), |e| failed(e).to_string()))
     })
 }
 
