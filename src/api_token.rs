@@ -97,11 +97,12 @@ impl Holder for Bearer {
 ///
 /// # Errors
 /// `NotAuthenticated` when it does not verify, is over, or was ended, by itself or with its owner's sessions;
-/// `Unavailable` when the owner's rights were changed and the store cannot say to what.
+/// `Unavailable` when the owner's rights were changed and the store cannot say to what, or when a shared store was not
+/// heard from for too long.
 pub async fn authenticate(app: &App, text: &str) -> Result<Bearer, Error> {
     let verified = app.tokens().verify_api(text, app.now()).map_err(Error::NotAuthenticated)?;
     let mut owner = verified.present();
-    match app.revocations().judge(&owner) {
+    match app.judge(&owner)? {
         Standing::Dead => return Err(Error::NotAuthenticated(TokenFault::Revoked)),
         Standing::Stale => {
             let mut present = refreshed(app, Claims::clone(&owner)).await?;

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,17 +18,19 @@ use crate::mail::Post;
 use crate::password::{Cost, Policy, Pool};
 use crate::request;
 use crate::revocation::Revocations;
-use crate::rights::GroupTable;
-use crate::store::{Revocation, SharedStore, StoreError, Write};
+use crate::rights::{Group, GroupTable};
+use crate::store::{Moment, Revocation, SharedStore, StoreError, Write};
 use crate::throttle::{Place, Subject, Throttle};
 use crate::token::Tokens;
 use crate::user::User;
 
+mod following;
 mod measured;
 mod memory;
 mod tending;
 mod watch;
 
+use following::Following;
 pub use measured::{Meters, Part};
 use memory::{Changes, GroupFeed, recorded};
 
@@ -65,6 +68,8 @@ pub struct Parts {
     /// How long after it was made a key begins to sign or seal, when there is an older one: so long may it take to reach
     /// every node.
     pub key_lead: TimeDelta,
+    /// For how long what was heard from a shared store is relied on. Without effect on a store that is not shared.
+    pub max_staleness: Duration,
     /// The clock.
     pub clock: Clock,
 }
@@ -88,6 +93,7 @@ impl Parts {
             throttle: true,
             seal_data: false,
             key_lead: TimeDelta::zero(),
+            max_staleness: Duration::from_secs(15),
             clock,
         }
     }
@@ -104,6 +110,8 @@ struct Wired {
     throttle: Throttle,
     groups: ArcSwap<GroupTable>,
     group_feed: Mutex<GroupFeed>,
+    /// How far this node is, when the store is shared.
+    following: Option<Following>,
     /// The incarnation of the store that memory was loaded from.
     loaded: AtomicU64,
     /// Held while everything is ended, so that two who do so at once end everything twice.
@@ -140,6 +148,7 @@ impl App {
             throttle: Throttle::new(parts.throttle),
             groups: ArcSwap::default(),
             group_feed: Mutex::default(),
+            following: parts.store.follow().map(|_| Following::new(parts.max_staleness)),
             loaded: AtomicU64::new(0),
             epoch_step: tokio::sync::Mutex::new(()),
             pool: Pool::start(parts.hash_workers, parts.hash_cost)?,
@@ -157,7 +166,8 @@ impl App {
         }));
         app.show_meters();
         app.choose_keys(&app.tokens().keyring());
-        app.load().await?;
+        let from = app.load().await?;
+        app.begin_to_follow(from).await?;
         Ok(app)
     }
 
@@ -168,13 +178,16 @@ impl App {
         if let Some(meters) = self.0.store.meters() {
             meters.show(registry);
         }
+        if self.0.following.is_some() {
+            registry.add(&[self.0.meters.staleness()]);
+        }
         if let Some(post) = &self.0.post {
             registry.add(&[post.mails()]);
         }
     }
 
-    /// Reads into memory what the store holds for it. Revocations that are in memory stay.
-    async fn load(&self) -> Result<(), Error> {
+    /// Reads into memory what the store holds for it, and gives the moment of it. Revocations that are in memory stay.
+    async fn load(&self) -> Result<Moment, Error> {
         loop {
             let incarnation = self.0.store.incarnation();
             let before = self.feed().changes;
@@ -186,15 +199,23 @@ impl App {
                 self.0.revocations.has_forgotten(until);
             }
             self.0.throttle.learn(&state.tallies, self.now());
-            let mut feed = self.feed();
-            // A change that was made meanwhile may not be in what was read.
-            if feed.changes == before && self.0.store.incarnation() == incarnation {
-                feed.replace(state.groups);
-                self.0.groups.store(Arc::new(feed.table()));
+            let is_same = self.0.store.incarnation() == incarnation;
+            if self.replace_groups(state.groups, state.group_changes, before) && is_same {
                 self.0.loaded.store(incarnation, Ordering::SeqCst);
-                return Ok(());
+                return Ok(state.moment);
             }
         }
+    }
+
+    /// Takes these groups in, unless one was changed since there were `before` changes: that may not be in what was read.
+    fn replace_groups(&self, groups: Vec<Group>, counted: u64, before: u64) -> bool {
+        let mut feed = self.feed();
+        if feed.changes != before {
+            return false;
+        }
+        feed.replace(groups, counted);
+        self.0.groups.store(Arc::new(feed.table()));
+        true
     }
 
     fn feed(&self) -> MutexGuard<'_, GroupFeed> {
@@ -319,17 +340,30 @@ impl App {
         self.0.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// The parts that cannot do their work at the moment; none when Signet is ready.
+    /// The parts that cannot do their work at the moment.
     #[must_use]
     pub fn lacking(&self) -> Vec<Part> {
         let store = &self.0.store;
         let lacks = |part: &Part| match part {
             Part::Store => !store.is_ready(),
             Part::Memory => store.incarnation() != self.0.loaded.load(Ordering::SeqCst),
+            Part::Following => !self.is_current(),
             Part::Passwords => !self.0.pool.is_whole(),
             Part::Server => self.0.stopping.load(Ordering::SeqCst),
         };
         Part::ALL.into_iter().filter(lacks).collect()
+    }
+
+    /// The parts for which nobody is to be sent here; none when Signet is ready.
+    ///
+    /// A store that all nodes share, and that fails, fails for all of them: as long as what was heard from it may be
+    /// relied on, each goes on with what needs none.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<Part> {
+        let is_shared = self.0.following.is_some();
+        let mut lacking = self.lacking();
+        lacking.retain(|part| !is_shared || !matches!(part, Part::Store | Part::Memory));
+        lacking
     }
 
     /// The hash workers.

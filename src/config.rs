@@ -20,6 +20,9 @@ use crate::store::postgres::{Address, Unread};
 
 mod mail;
 
+/// Seconds for which what was heard from a shared store may be relied on at the most.
+const STALENESS_MAX: u32 = 600;
+
 use mail::{page, route};
 
 /// The flags of `serve`, as they were given. Each is also a variable.
@@ -37,9 +40,12 @@ pub struct Flags {
     /// The folder of the keys; gets an Ed25519 key when it has none
     #[arg(long, env = "SIGNET_KEYS", default_value = "keys", value_name = "FOLDER")]
     pub keys: PathBuf,
-    /// How long after it was made a key begins to sign, when there is an older one: so long may it take to reach every node
-    #[arg(long, env = "SIGNET_KEY_LEAD", default_value = "0s", value_name = "TIME")]
-    pub key_lead: String,
+    /// For how long what was heard from --store is relied on: so long may an ended session live on another node. A node that hears nothing for longer accepts no session, and /readyz says so
+    #[arg(long, env = "SIGNET_MAX_STALENESS", default_value = "15s", value_name = "TIME")]
+    pub max_staleness: String,
+    /// How long after it was made a key begins to sign, when there is an older one: so long may it take to reach every node; without it at once, or 1m with --store
+    #[arg(long, env = "SIGNET_KEY_LEAD", value_name = "TIME")]
+    pub key_lead: Option<String>,
     /// The issuer of tokens (`iss`)
     #[arg(long, env = "SIGNET_ISSUER", default_value = "signet", value_name = "NAME")]
     pub issuer: String,
@@ -182,6 +188,8 @@ pub struct Config {
     pub store: Option<Address>,
     /// The folder of the keys.
     pub keys: PathBuf,
+    /// For how long what was heard from a shared store is relied on.
+    pub max_staleness: Duration,
     /// How long after it was made a key begins to sign.
     pub key_lead: TimeDelta,
     /// The issuer of tokens.
@@ -275,7 +283,8 @@ impl Flags {
         }
         let age = time("session-age", &self.session_age, 10)?;
         let end = time("session-end", &self.session_end, 10)?;
-        let key_lead = TimeDelta::seconds(time("key-lead", &self.key_lead, 0)?.into());
+        let key_lead = key_lead(self.key_lead.as_deref(), self.store.is_some())?;
+        let max_staleness = staleness(&self.max_staleness)?;
         let audit_keep = long_time("audit-keep", &self.audit_keep)?;
         if age > end {
             let mend = format!("give a time of at most {}", self.session_end);
@@ -283,10 +292,6 @@ impl Flags {
         }
         let origins: Vec<String> = self.origins.iter().map(|text| origin(text)).collect::<Result<_, _>>()?;
         let login_url = self.login_url.as_deref().map(|url| login_page(url, &origins)).transpose()?;
-        let choose = |flag: &str, text: &str, names: &[&str]| {
-            let known = names.iter().position(|name| *name == text);
-            known.ok_or_else(|| bad(flag, "no such choice", format!("give one of: {}", names.join(", "))))
-        };
         let registration_open = choose("registration", &self.registration, &["closed", "open"])? == 1;
         let log = [Log::Text, Log::Json][choose("log", &self.log, &["text", "json"])?];
         let tls = match (choose("tls", &self.tls, &["off", "dev", "files"])?, &self.tls_cert, &self.tls_key) {
@@ -335,6 +340,7 @@ impl Flags {
             data: self.data,
             store,
             keys: self.keys,
+            max_staleness,
             key_lead,
             issuer: self.issuer,
             audience: self.audience,
@@ -451,6 +457,26 @@ fn long_time(flag: &str, text: &str) -> Result<TimeDelta, BadConfig> {
     let fine = TimeDelta::from_std(time).ok();
     let fine = fine.filter(|time| (TimeDelta::hours(1)..=TimeDelta::days(36_525)).contains(time));
     fine.ok_or_else(|| bad(flag, "too short or too long", mend))
+}
+
+/// The place of the text among the names.
+fn choose(flag: &str, text: &str, names: &[&str]) -> Result<usize, BadConfig> {
+    let known = names.iter().position(|name| *name == text);
+    known.ok_or_else(|| bad(flag, "no such choice", format!("give one of: {}", names.join(", "))))
+}
+
+/// With a shared store there are other nodes, which have to get a key first.
+fn key_lead(text: Option<&str>, is_shared: bool) -> Result<TimeDelta, BadConfig> {
+    let text = text.unwrap_or(if is_shared { "1m" } else { "0s" });
+    Ok(TimeDelta::seconds(time("key-lead", text, 0)?.into()))
+}
+
+fn staleness(text: &str) -> Result<Duration, BadConfig> {
+    let seconds = time("max-staleness", text, 1)?;
+    if seconds > STALENESS_MAX {
+        return Err(bad("max-staleness", "longer than an ended session may live on", "give a time from 1s to 10m"));
+    }
+    Ok(Duration::from_secs(seconds.into()))
 }
 
 fn time(flag: &str, text: &str, least: u64) -> Result<u32, BadConfig> {

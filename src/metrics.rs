@@ -8,7 +8,7 @@
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, TextEncoder};
 
-pub use prometheus::{Histogram, IntCounter as Counter, IntGauge as Gauge};
+pub use prometheus::{Gauge as Measure, Histogram, IntCounter as Counter, IntGauge as Gauge};
 
 /// The media type of [`Registry::text`].
 pub const MEDIA_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -32,6 +32,12 @@ pub fn counter(name: &str, help: &str) -> Counter {
 #[must_use]
 pub fn gauge(name: &str, help: &str) -> Gauge {
     Gauge::new(name, help).expect(SOUND)
+}
+
+/// A gauge of what is not whole.
+#[must_use]
+pub fn measure(name: &str, help: &str) -> Measure {
+    Measure::new(name, help).expect(SOUND)
 }
 
 /// How long something takes; observed in seconds.
@@ -122,7 +128,7 @@ macro_rules! meters {
     };
 }
 
-meters!(Counter, Gauge, Histogram, Counters.0, Gauges.0, Times.0);
+meters!(Counter, Gauge, Measure, Histogram, Counters.0, Gauges.0, Times.0);
 
 /// The meters that are shown.
 #[derive(Default)]

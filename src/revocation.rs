@@ -3,7 +3,7 @@
 //! Owns the mirror of the durable revocations and the judgement of a token's claims by it. `app.rs` feeds it:
 //! store first, then memory. Merging is monotone, so that the order of feeding does not matter.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use chrono::{DateTime, Utc};
 
 use crate::claims::{Claims, SessionId, UserId, instant};
-use crate::store::Revocation;
+use crate::store::{Revocation, Sums};
 
 pub mod endings;
 pub mod feed;
@@ -47,8 +47,8 @@ pub struct Revocations {
 /// meanwhile, page by page, may have passed the place where that generation stands now.
 #[derive(Debug, Default)]
 struct Covered {
-    before_last_sweep: Vec<SessionId>,
-    since: Vec<SessionId>,
+    before_last_sweep: HashSet<SessionId>,
+    since: HashSet<SessionId>,
 }
 
 impl Default for Revocations {
@@ -117,7 +117,43 @@ impl Revocations {
     /// Takes in that a generation of the user covers these, which was learned before. They are dropped some sweeps later.
     pub fn cover(&self, user: UserId, ids: &[SessionId]) {
         self.endings.covered(user, ids);
-        self.covered.lock().unwrap_or_else(PoisonError::into_inner).since.extend_from_slice(ids);
+        self.cover_known(ids);
+    }
+
+    /// The same for those that are known here, whoever they are of.
+    pub fn cover_known(&self, ids: &[SessionId]) {
+        let known = ids.iter().filter(|id| self.sessions.get(id.bytes()).is_some());
+        let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+        let Covered { before_last_sweep, since } = &mut *covered;
+        since.extend(known.filter(|id| !before_last_sweep.contains(id)));
+    }
+
+    /// The sums of what is held and ends at the instant or later. What is covered is left out.
+    #[must_use]
+    pub fn sums(&self, from: DateTime<Utc>) -> Sums {
+        let from = from.timestamp();
+        let mut sums = Sums::default();
+        let head = |id: &[u8; 16]| u64::from(id[0]) << 16 | u64::from(id[1]) << 8 | u64::from(id[2]);
+        let covered = {
+            let covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+            &covered.before_last_sweep | &covered.since
+        };
+        self.sessions.each(|id, until| {
+            if *until >= from && !covered.contains(&SessionId::from_bytes(*id)) {
+                sums.sessions += 1;
+                sums.ids += head(id);
+                sums.ends += until;
+            }
+        });
+        self.users.each(|id, mark| {
+            if mark.until >= from {
+                sums.users += 1;
+                sums.ids += head(id);
+                sums.versions += mark.generation + mark.rights_version;
+                sums.ends += mark.until;
+            }
+        });
+        sums
     }
 
     /// How a token with these claims stands.
@@ -261,6 +297,12 @@ impl<V: Copy + PartialEq> Sharded<V> {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
             shard.retain(|_, value| keep(value));
+        }
+    }
+
+    fn each(&self, mut look: impl FnMut(&[u8; 16], &V)) {
+        for shard in &self.shards {
+            shard.read().unwrap_or_else(PoisonError::into_inner).iter().for_each(|(id, value)| look(id, value));
         }
     }
 

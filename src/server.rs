@@ -143,6 +143,7 @@ impl Server {
             throttle: config.throttle,
             seal_data: config.seal_data,
             key_lead: config.key_lead,
+            max_staleness: config.max_staleness,
             policy: config.policy,
             post: Some(post),
             audit: audit::Log { keep: config.audit_keep, sink: config.audit_stdout.then(|| lines(std::io::stdout())) },

@@ -258,7 +258,7 @@ pub(crate) fn own(error: Error) -> Error {
 ///
 /// # Errors
 /// `NotAuthenticated` when the token does not verify, is over, or was revoked; `Unavailable` when its rights
-/// were changed and the store cannot say to what.
+/// were changed and the store cannot say to what, or when a shared store was not heard from for too long.
 pub async fn authenticate(app: &App, token: Option<&str>) -> Result<Session, Error> {
     let Some(text) = token else {
         return Ok(Session::empty(app));
@@ -283,7 +283,7 @@ pub async fn authenticate(app: &App, token: Option<&str>) -> Result<Session, Err
         }
     }
     let current = session.claims().ok_or_else(|| Error::Internal("a session without claims".to_owned()))?;
-    match app.revocations().judge(current) {
+    match app.judge(current)? {
         Standing::Dead => Err(DEAD),
         Standing::Stale => {
             let mut claims = refreshed(app, current.clone()).await?;

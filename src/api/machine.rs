@@ -109,10 +109,10 @@ impl MachineApi {
     /// Tell whether the server can do its work
     ///
     /// 503 while it cannot, or is about to stop; `errors` names each part that is not ready: `store`, `memory`,
-    /// `passwords` or `server`.
+    /// `following`, `passwords` or `server`.
     #[oai(path = "/readyz", method = "get", operation_id = "get_readiness")]
     async fn get_readiness(&self, visit: Data<&Visit>) -> Result<Json<Health>, Problem> {
-        let lacking = visit.app().lacking();
+        let lacking = visit.app().not_ready();
         if lacking.is_empty() { Ok(Health::ok()) } else { Err(Problem::not_ready(&lacking)) }
     }
 

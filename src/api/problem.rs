@@ -259,6 +259,9 @@ impl Problem {
                     "The store accepts no writes. It is opened again as soon as that is possible; the log says what it lacks."
                 }
                 Part::Memory => "The store was opened again, and memory is being loaded from it.",
+                Part::Following => {
+                    "Nothing was heard from the shared store for longer than --max-staleness. Sessions are accepted again as soon as it answers; the log says what it lacks."
+                }
                 Part::Passwords => {
                     "Workers that hash passwords have ended. Restart the server, and report what the log says."
                 }

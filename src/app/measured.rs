@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::App;
 use crate::audit::{Action, Outcome};
 use crate::keys::Role;
-use crate::metrics::{Counter, Counters, Gauge, Gauges, Registry, Times, counter, gauge};
+use crate::metrics::{Counter, Counters, Gauge, Gauges, Measure, Registry, Times, counter, gauge, measure};
 
 /// The meters that no room below has, and the registry of all.
 pub struct Meters {
@@ -37,6 +37,7 @@ struct Seen {
     counters: Gauge,
     keys: Gauges,
     store_opened: Gauge,
+    staleness: Measure,
     memory: Gauge,
     files: Gauge,
     files_max: Gauge,
@@ -56,6 +57,10 @@ impl Default for Seen {
                 &["kid", "algorithm", "role"],
             ),
             store_opened: gauge("signet_store_opened", "Times that the store was opened since the start"),
+            staleness: measure(
+                "signet_staleness_seconds",
+                "How long what other nodes have changed may be unknown here",
+            ),
             memory: gauge("process_resident_memory_bytes", "Resident memory size in bytes"),
             files: gauge("process_open_fds", "Number of open file descriptors"),
             files_max: gauge("process_max_fds", "Maximum number of open file descriptors"),
@@ -113,6 +118,11 @@ impl Meters {
         &self.registry
     }
 
+    /// How far behind a shared store this node may be.
+    pub(super) fn staleness(&self) -> &Measure {
+        &self.seen.staleness
+    }
+
     /// The counter of an action that ended so.
     pub(super) fn event(&self, action: Action, outcome: Outcome) -> Counter {
         let outcome = match outcome {
@@ -135,6 +145,8 @@ pub enum Part {
     Store,
     /// Memory has not been loaded from a store that was opened again.
     Memory,
+    /// Nothing was heard from the shared store for longer than may be relied on it.
+    Following,
     /// Workers that hash passwords have ended.
     Passwords,
     /// The server as a whole: it is stopping.
@@ -143,7 +155,7 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Store, Self::Memory, Self::Passwords, Self::Server];
+    pub const ALL: [Self; 5] = [Self::Store, Self::Memory, Self::Following, Self::Passwords, Self::Server];
 
     /// The name that programs know it by.
     #[must_use]
@@ -151,6 +163,7 @@ impl Part {
         match self {
             Self::Store => "store",
             Self::Memory => "memory",
+            Self::Following => "following",
             Self::Passwords => "passwords",
             Self::Server => "server",
         }
@@ -176,6 +189,7 @@ impl App {
         seen.followers.set(whole(self.revocations().feed().followers()));
         seen.counters.set(whole(self.throttle().count()));
         seen.store_opened.set(i64::try_from(self.store().incarnation()).unwrap_or(i64::MAX));
+        seen.staleness.set(self.staleness().map_or(f64::INFINITY, |staleness| staleness.as_secs_f64()));
         let keyring = self.tokens().keyring();
         seen.keys.clear();
         for key in keyring.inventory() {

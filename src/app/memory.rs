@@ -72,6 +72,8 @@ pub(super) struct GroupFeed {
     gone: HashSet<GroupId>,
     /// Counts what was learned.
     pub(super) changes: u64,
+    /// How many changes the store had counted when they were read.
+    pub(super) counted: u64,
 }
 
 impl GroupFeed {
@@ -93,8 +95,10 @@ impl GroupFeed {
         self.changes += 1;
     }
 
-    pub(super) fn replace(&mut self, groups: Vec<Group>) {
+    pub(super) fn replace(&mut self, groups: Vec<Group>, counted: u64) {
         self.groups = groups.into_iter().map(|group| (group.id, group)).collect();
+        self.counted = counted;
+        self.changes += 1;
     }
 
     pub(super) fn table(&self) -> GroupTable {

@@ -34,14 +34,14 @@ const CALIBRATE_EACH: usize = 16;
 const COUNTS_AT_ONCE: usize = 1_000;
 
 impl App {
-    /// Makes the counters of attempts durable, all that have grown: for the orderly end. Otherwise [`App::tend`] does,
+    /// Makes the counters of attempts durable, all that have grown, and tells a shared store that this node is gone: for the orderly end. Otherwise [`App::tend`] does,
     /// within about a second, so that a killed process forgets the attempts of its last second.
     ///
     /// # Errors
     /// `Unavailable` when the store failed.
     pub async fn settle(&self) -> Result<(), Error> {
         while self.keep_counts().await? {}
-        Ok(())
+        self.leave().await
     }
 
     /// Makes some of the counters durable; false when there are none.
@@ -55,9 +55,13 @@ impl App {
         Ok(true)
     }
 
-    /// Until dropped: keeps memory in step with a store that was opened again, keeps the counters of attempts in the
+    /// Until dropped: keeps memory in step with the store, keeps the counters of attempts in the
     /// store, drops what is over, lets keys sign whose time has come, and begins a new epoch when the clock was set so far back that nothing new would count.
     pub async fn tend(self) {
+        futures_util::join!(self.follow(), self.tend_alone());
+    }
+
+    async fn tend_alone(&self) {
         let mut rounds = 0u64;
         if let Err(why) = self.look_at_the_clock().await {
             tracing::warn!(%why, "the audit log could not be read, to judge the clock by it");

@@ -404,7 +404,7 @@ impl Store for Embedded {
         self.read(|draft| {
             let groups = draft.all(&Key::groups())?;
             let (revocations, forgotten) = (draft.revocations()?, draft.forgotten()?);
-            Ok(State { revocations, forgotten, groups, tallies: draft.tallies()? })
+            Ok(State { revocations, forgotten, groups, tallies: draft.tallies()?, ..State::default() })
         })
     }
 

@@ -1,28 +1,33 @@
 //! The shared store: PostgreSQL, for any number of nodes.
 //!
 //! Owns the transactions, and whether the store is ready. Reads are in `reads.rs`, the writes of a commit in `draft.rs`,
-//! connections in `lease.rs`, what a failure means in `fault.rs`, addresses and TLS in `address.rs`, the schema in
+//! connections in `lease.rs`, what other nodes change in `changes.rs` and `line.rs`, what a failure means in `fault.rs`, addresses and TLS in `address.rs`, the schema in
 //! `schema.rs`. Portable SQL: no extension, no prepared statement, nothing that outlives a transaction, so that a pooler
 //! may stand in between.
 //!
 //! A commit that was lost on its way is a failure, as nobody knows whether it happened. Whatever is lost before is
 //! done again. A connection goes back to the pool only when its transaction has ended.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use futures_util::future::{join3, try_join_all};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
+use crate::claims::SessionId;
 use crate::metrics::Held;
 use crate::store::{Meters, StoreError, Write};
 
 mod address;
+mod changes;
 mod draft;
 mod fault;
 mod lease;
+mod line;
 mod reads;
 mod rows;
 mod schema;
@@ -34,7 +39,8 @@ use lease::Pool;
 pub use schema::{CannotMigrate, migrate};
 
 /// How long a transaction may take, with the wait for a connection.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(PATIENCE_SECONDS.cast_unsigned());
+const PATIENCE_SECONDS: i64 = 15;
 
 /// How often a failed store is looked at, and how long it may take to answer then.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -47,9 +53,17 @@ const TRIES: u32 = 8;
 const BEGIN: &str = "begin isolation level read committed; set local synchronous_commit = on; \
     set local statement_timeout = 10000; set local idle_in_transaction_session_timeout = 10000";
 
+/// What ends it. Without a limit: one that is reached while the server waits for its standbys ends the wait, and lets what
+/// no standby has pass as committed.
+const COMMIT: &str = "set local statement_timeout = 0; commit";
+
 /// What begins a read: of one statement, and of several.
 const READ: &str = "begin read only; set local statement_timeout = 10000";
 const SNAPSHOT: &str = "begin isolation level repeatable read read only; set local statement_timeout = 10000";
+
+/// How long it may take to read everything that a node holds, and what begins that.
+const LOADING: Duration = Duration::from_mins(5);
+const LOAD: &str = "begin isolation level repeatable read read only; set local statement_timeout = 300000";
 
 /// Why the store does not open: what, why, and how to mend it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,11 +73,17 @@ pub struct CannotOpen(pub String);
 /// The store on PostgreSQL.
 pub struct Postgres {
     shared: Arc<Shared>,
-    watch: tokio::task::JoinHandle<()>,
+    watch: JoinHandle<()>,
+    caller: JoinHandle<()>,
+    line: line::Place,
+    /// What this node is called, in this run.
+    node: [u8; 16],
 }
 
 struct Shared {
     pool: Pool,
+    /// Something that others follow was committed here.
+    told: Notify,
     is_ready: AtomicBool,
     /// A call was not answered in time: the next look tells whether others would be.
     is_doubted: AtomicBool,
@@ -83,13 +103,14 @@ impl Postgres {
         let doubt = Arc::new(Notify::new());
         let shared = Arc::new(Shared {
             pool,
+            told: Notify::new(),
             is_ready: AtomicBool::new(true),
             is_doubted: AtomicBool::new(false),
             doubt: Arc::clone(&doubt),
             incarnation: AtomicU64::new(1),
             meters: Meters::default(),
         });
-        let version = shared.rows(schema::VERSION, &[]).await;
+        let version = shared.rows(schema::VERSION, &[]).boxed().await;
         schema::check(version)?;
         let watch = tokio::spawn({
             let shared = Arc::downgrade(&shared);
@@ -102,17 +123,47 @@ impl Postgres {
                 }
             }
         });
-        Ok(Self { shared, watch })
+        let caller = tokio::spawn(call(Arc::downgrade(&shared), address.is_notified()));
+        let node = *SessionId::random().bytes();
+        Ok(Self { shared, watch, caller, line: line::Place::new(address), node })
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.watch.abort();
+        self.caller.abort();
+    }
+}
+
+/// Calls the other nodes when something was committed that they follow: after the commit, so that none waits for it, and
+/// once for all that came meanwhile.
+async fn call(shared: Weak<Shared>, is_on: bool) {
+    loop {
+        let Some(shared) = shared.upgrade().filter(|_| is_on) else { return };
+        // Looked at from time to time, to end with the store.
+        if tokio::time::timeout(LOOK_EVERY, shared.told.notified()).await.is_ok()
+            && let Err(why) = shared.notify().await
+        {
+            tracing::debug!(%why, "the other nodes were not called; they hear it with their next reading");
+        }
     }
 }
 
 impl Shared {
+    /// Calls whoever listens.
+    async fn notify(&self) -> Result<(), StoreError> {
+        let lease = self.pool.lease().await;
+        let called = async {
+            let lease = lease?;
+            lease.client()?.batch_execute(&format!("notify {}", line::CHANNEL)).await?;
+            lease.rests();
+            lease.give_back();
+            Ok(())
+        };
+        self.judged(in_time(PATIENCE, called).await)
+    }
+
     /// Reads with one statement, which sees one moment.
     async fn rows(&self, text: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         let [rows] = self.between(READ, &[(text, values)], "commit").await?;
@@ -126,7 +177,7 @@ impl Shared {
 
     /// What a statement gives that writes, when it is durable. It may be done twice.
     async fn durable_rows(&self, text: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        let [rows] = self.between(BEGIN, &[(text, values)], "commit").await?;
+        let [rows] = self.between(BEGIN, &[(text, values)], COMMIT).await?;
         Ok(rows)
     }
 
@@ -219,7 +270,7 @@ impl Shared {
             return Err(fault);
         }
         is_ending.store(true, Ordering::SeqCst);
-        let ended = client.batch_execute("commit").await;
+        let ended = client.batch_execute(COMMIT).await;
         match ended {
             Ok(()) => {
                 lease.give_back();
@@ -310,11 +361,20 @@ impl Shared {
 
     async fn measured_commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let (began, waiting) = (Instant::now(), Held::new(&self.meters.waiting));
+        let is_news = writes.iter().any(is_followed);
         let done = self.commit(&writes).await;
         drop(waiting);
+        if done.is_ok() && is_news {
+            self.told.notify_one();
+        }
         self.meters.commit.observe(began.elapsed().as_secs_f64());
         done
     }
+}
+
+/// Whether other nodes hold in memory what this changes. Counters may be late.
+fn is_followed(write: &Write) -> bool {
+    matches!(write, Write::Revoke(_) | Write::CreateGroup(_) | Write::ChangeGroup { .. } | Write::DeleteGroup { .. })
 }
 
 async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
@@ -28,7 +29,8 @@ use signet::password::{Cost, Policy};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
 use signet::store::{
-    ApiToken, Challenge, Member, Meters, OpenSession, Page, Reply, Slice, State, Store, UserQuery, Write,
+    ApiToken, Challenge, Follow, Member, Meters, OpenSession, Page, Reply, SharedStore, Slice, State, Store, UserQuery,
+    Write,
 };
 use signet::user::User;
 use tempfile::TempDir;
@@ -64,6 +66,9 @@ pub(crate) struct Options {
     pub(crate) metrics: Scrape,
     /// A folder with `data` and `keys`, to go on from; a new one without.
     pub(crate) folder: Option<TempDir>,
+    /// The store in place of the one in the folder.
+    pub(crate) store: Option<SharedStore>,
+    pub(crate) max_staleness: Duration,
 }
 
 static SEAL_DATA: LazyLock<bool> = LazyLock::new(|| signet::config::Flags::default().seal_data);
@@ -86,6 +91,8 @@ impl Default for Options {
             proxies: Proxies::default(),
             metrics: Scrape::default(),
             folder: None,
+            store: None,
+            max_staleness: Duration::from_secs(15),
         }
     }
 }
@@ -118,9 +125,8 @@ impl Server {
         if options.seal_data && Keyring::load(&keys).unwrap().sealing_keys().is_empty() {
             keys::generate_sealing(&keys, None, present(&clock)).unwrap();
         }
-        let store = Embedded::open(&folder.path().join("data")).unwrap();
-        let store =
-            Arc::new(Counting { inner: Arc::new(store), calls: AtomicUsize::new(0), unready: AtomicBool::new(false) });
+        let inner = options.store.unwrap_or_else(|| Arc::new(Embedded::open(&folder.path().join("data")).unwrap()));
+        let store = Arc::new(Counting { inner, calls: AtomicUsize::new(0), unready: AtomicBool::new(false) });
         let links =
             Links { origin: ORIGIN.to_owned(), reset_page: "/reset".to_owned(), verify_page: "/verify".to_owned() };
         let sender = "Signet <signet@signet.example>".parse().unwrap();
@@ -140,6 +146,7 @@ impl Server {
             throttle: options.throttle,
             seal_data: options.seal_data,
             key_lead: options.key_lead,
+            max_staleness: options.max_staleness,
             clock: Arc::new({
                 let clock = Arc::clone(&clock);
                 move || present(&clock)
@@ -575,6 +582,10 @@ impl Store for Counting {
     }
     fn meters(&self) -> Option<&Meters> {
         self.inner.meters()
+    }
+    // Read by the task that tends memory, never by a request.
+    fn follow(&self) -> Option<&dyn Follow> {
+        self.inner.follow()
     }
 }
 

@@ -109,7 +109,7 @@ const FOREIGN: [(&str, &[&str]); 38] = [
     ("clap", &["cli", "config"]),
     ("poem", &["api", "server", "connection"]),
     ("poem_openapi", &["api"]),
-    ("rustix", &["keys", "connection"]),
+    ("rustix", &["keys", "connection", "app/following"]),
     ("hyper", &["connection"]),
     ("hyper_util", &["connection"]),
     ("lettre", &["mail"]),

@@ -173,7 +173,7 @@ async fn a_listener_of_its_own_serves_nothing_else_and_asks_for_the_token_where_
     let read = get(place.clone()).await;
     assert_eq!(read.status(), StatusCode::OK);
     let read = Reading(read.text().await.unwrap());
-    read.is("signet_ready", &[], 4);
+    read.is("signet_ready", &[], 5);
     assert_eq!(get(format!("{}/metrics", serving.base)).await.status(), StatusCode::NOT_FOUND);
     for path in ["/v1/session", "/livez", "/openapi.json", "/"] {
         assert_eq!(get(place.replace("/metrics", path)).await.status(), StatusCode::NOT_FOUND, "{path}");

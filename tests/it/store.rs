@@ -369,7 +369,9 @@ pub(crate) async fn conforms(store: &SharedStore) {
     commit(vec![Write::Forget(day(5))]).await.unwrap();
     assert_eq!(store.state().await.unwrap().revocations, [expected[0], expected[2]]);
     let old = open(&demoted, -20);
-    commit(vec![Write::OpenSession { session: old, was: store.user(demoted.id).await.unwrap().unwrap().version }]).await.unwrap();
+    commit(vec![Write::OpenSession { session: old, was: store.user(demoted.id).await.unwrap().unwrap().version }])
+        .await
+        .unwrap();
     commit(vec![Write::Forget(day(6))]).await.unwrap();
     assert!(store.sessions(demoted.id).await.unwrap().is_empty());
 

@@ -20,6 +20,7 @@ pub struct Address {
     /// One for each host.
     hosts: Vec<Config>,
     tls: MakeRustlsConnect,
+    is_notified: bool,
 }
 
 impl std::fmt::Debug for Address {
@@ -57,7 +58,8 @@ impl Unread {
 impl Address {
     /// The address in `text`: `postgres://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE`, with `sslmode=verify-full` (what
     /// it is when it is left out) or `disable`, and `sslrootcert=FILE` in place of the system's authorities. Of several
-    /// hosts the one that takes writes is used.
+    /// hosts the one that takes writes is used. With `notify=off` nodes do not call each other by `NOTIFY`, for poolers that
+    /// hand each transaction to another connection.
     ///
     /// # Errors
     /// When it is none, asks for encryption that proves nothing, or the authorities cannot be read.
@@ -67,11 +69,12 @@ impl Address {
             return Err(bad("a store is postgres://USER:PASSWORD@HOST/DATABASE"));
         }
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
-        let (mut mode, mut roots, mut rest) = ("verify-full", None, Vec::new());
+        let (mut mode, mut roots, mut notify, mut rest) = ("verify-full", None, "on", Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("sslmode", value)) => mode = value,
                 Some(("sslrootcert", value)) => roots = Some(value),
+                Some(("notify", value)) => notify = value,
                 Some(("target_session_attrs", "read-write")) => {}
                 Some(("target_session_attrs", _)) => {
                     return Err(bad("target_session_attrs: only read-write, as a store that takes no writes is none"));
@@ -84,6 +87,9 @@ impl Address {
             "disable" => SslMode::Disable,
             _ => return Err(bad("sslmode: verify-full or disable; what is in between proves nothing")),
         };
+        if !["on", "off"].contains(&notify) {
+            return Err(bad("notify: on or off"));
+        }
         let rest = rest.join("&");
         // What the parser says could repeat a part of the address.
         let unread = |_| bad("the store's address is not understood");
@@ -99,12 +105,17 @@ impl Address {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let tls = tls.map_err(|_| bad("TLS cannot be set up"))?.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { hosts, tls: MakeRustlsConnect::new(tls) })
+        Ok(Self { hosts, tls: MakeRustlsConnect::new(tls), is_notified: notify == "on" })
     }
 
     /// How to connect to each of the hosts, in order.
     pub(super) fn hosts(&self) -> &[Config] {
         &self.hosts
+    }
+
+    /// Whether nodes call each other.
+    pub(super) fn is_notified(&self) -> bool {
+        self.is_notified
     }
 
     pub(super) fn tls(&self) -> MakeRustlsConnect {

@@ -268,8 +268,7 @@ impl<'a> Draft<'a> {
         let user = id(session.user.bytes());
         let text = "update users set last_login = $2 where id = $1 and is_active and version = $3";
         let was = was.cast_signed();
-        let values: [Value; 3] =
-            [(&user, Type::BYTEA), (&session.created, Type::TIMESTAMPTZ), (&was, Type::INT8)];
+        let values: [Value; 3] = [(&user, Type::BYTEA), (&session.created, Type::TIMESTAMPTZ), (&was, Type::INT8)];
         if self.run(text, &values).await? == 0 {
             return Err(StoreError::Changed.into());
         }
@@ -307,7 +306,7 @@ impl<'a> Draft<'a> {
             values ($1, $2, $3, $4, $5) on conflict (kind, id) do update set \
             generation = greatest(revocations.generation, excluded.generation), \
             rights_version = greatest(revocations.rights_version, excluded.rights_version), \
-            until = greatest(revocations.until, excluded.until), changed = clock_timestamp()";
+            until = greatest(revocations.until, excluded.until), covered = false, changed = clock_timestamp()";
         let values: [Value; 5] = [
             (&kind, Type::INT2),
             (&of, Type::BYTEA),

@@ -3,14 +3,19 @@
 //! Owns the order of the hosts, and what becomes of a connection whose work was given up. What runs on a connection is
 //! none of its business.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{Manager, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts};
+use futures_util::StreamExt as _;
+use futures_util::stream::poll_fn;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
+use tokio_postgres::{AsyncMessage, Client, Socket};
 
 use super::Address;
 use super::fault::{Fault, failed};
@@ -32,9 +37,11 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(4);
 pub(super) struct Pool(deadpool::managed::Pool<Hosts>);
 
 /// Makes connections to the host that takes writes, beginning with the one that did last.
-struct Hosts {
+pub(super) struct Hosts {
     address: Address,
     first: AtomicUsize,
+    /// Told when a server calls over a connection, and when one ends.
+    called: Option<Arc<Notify>>,
 }
 
 /// A connection and what drives it, which ends with it whatever is still to be answered.
@@ -54,7 +61,28 @@ impl Drop for Connection {
 /// # Errors
 /// `Failed`, as the last host that was asked says.
 pub(super) async fn connect(address: &Address) -> Result<Connection, StoreError> {
-    Hosts { address: address.clone(), first: AtomicUsize::new(0) }.create().await
+    Hosts::of(address, None).create().await
+}
+
+impl Hosts {
+    pub(super) fn of(address: &Address, called: Option<Arc<Notify>>) -> Self {
+        Self { address: address.clone(), first: AtomicUsize::new(0), called }
+    }
+}
+
+/// Drives a connection to its end. What it says there was said by what ran on it.
+async fn drive(
+    mut connection: tokio_postgres::Connection<Socket, impl AsyncRead + AsyncWrite + Unpin>,
+    called: Option<Arc<Notify>>,
+) {
+    let mut messages = poll_fn(|context| connection.poll_message(context));
+    let call = || called.iter().for_each(|called| called.notify_one());
+    while let Some(Ok(message)) = messages.next().await {
+        if matches!(message, AsyncMessage::Notification(_)) {
+            call();
+        }
+    }
+    call();
 }
 
 impl Manager for Hosts {
@@ -66,12 +94,13 @@ impl Manager for Hosts {
         let first = self.first.load(Ordering::Relaxed);
         let mut said = StoreError::Failed("the address names no host".to_owned());
         for at in (first..hosts.len()).chain(0..first) {
+            // Whoever gives up meanwhile begins with the next one.
+            self.first.store((at + 1) % hosts.len(), Ordering::Relaxed);
             let connected = tokio::time::timeout(HOST_PATIENCE, hosts[at].connect(self.address.tls()));
             match connected.await {
                 Ok(Ok((client, connection))) => {
                     self.first.store(at, Ordering::Relaxed);
-                    // What a connection says at its end was said by what ran on it.
-                    let driver = tokio::spawn(async { drop(connection.await) });
+                    let driver = tokio::spawn(drive(connection, self.called.clone()));
                     return Ok(Connection { client, driver });
                 }
                 Ok(Err(e)) => said = failed(&e),
@@ -89,7 +118,7 @@ impl Manager for Hosts {
 impl Pool {
     /// Connects nowhere yet.
     pub(super) fn to(address: &Address) -> Option<Self> {
-        let hosts = Hosts { address: address.clone(), first: AtomicUsize::new(0) };
+        let hosts = Hosts::of(address, None);
         let patience = Some(LEASE_PATIENCE);
         let timeouts = Timeouts { wait: patience, create: patience, recycle: patience };
         let pool = deadpool::managed::Pool::builder(hosts).max_size(CONNECTIONS).timeouts(timeouts);
@@ -112,6 +141,16 @@ impl Pool {
     /// Closes the connections that nobody uses: their server is not the one that is wanted.
     pub(super) fn forget(&self) {
         drop(self.0.retain(|_, _| false));
+    }
+}
+
+impl Connection {
+    /// Tells the server that nobody waits for what runs here, and ends it.
+    pub(super) async fn cancel(&self, address: &Address) {
+        let token = self.client.cancel_token();
+        if !matches!(tokio::time::timeout(CANCEL_PATIENCE, token.cancel_query(address.tls())).await, Ok(Ok(()))) {
+            tracing::debug!("PostgreSQL could not be told that nobody waits for a statement any more");
+        }
     }
 }
 
@@ -148,12 +187,9 @@ impl Drop for Lease {
         };
         // The place in the pool is free when the server knows: it has no more connections than it was told to expect.
         runtime.spawn(async move {
-            let tls = Object::pool(&connection).map(|pool| pool.manager().address.tls());
-            if let Some(tls) = tls {
-                let token = connection.client.cancel_token();
-                if !matches!(tokio::time::timeout(CANCEL_PATIENCE, token.cancel_query(tls)).await, Ok(Ok(()))) {
-                    tracing::debug!("PostgreSQL could not be told that nobody waits for a statement any more");
-                }
+            let address = Object::pool(&connection).map(|pool| pool.manager().address.clone());
+            if let Some(address) = address {
+                connection.cancel(&address).await;
             }
             drop(Object::take(connection));
         });

@@ -10,11 +10,11 @@ use tokio_postgres::types::Type;
 
 use super::{Postgres, Shared, Value, rows};
 use crate::audit::{Event, Filter};
-use crate::claims::{ChallengeKind, GroupId, SessionId, UserId};
+use crate::claims::{ChallengeKind, GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
-    ApiToken, Challenge, Member, Meters, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError, Tally,
-    UserOrder, UserQuery, Write,
+    ApiToken, Challenge, Follow, Member, Meters, OpenSession, Page, Reply, Slice, State, Store, StoreError, UserOrder,
+    UserQuery, Write,
 };
 use crate::user::User;
 
@@ -196,39 +196,6 @@ impl Shared {
             }
         }
     }
-
-    /// All of it is of one moment.
-    async fn state(&self) -> Outcome<State> {
-        let text = "select 0::smallint, ''::bytea, value, 0::bigint, '1970-01-01Z'::timestamptz from facts where name = 'epoch' \
-            union all select 1::smallint, id, 0, 0, until from revocations where kind = 1 \
-            union all select 2::smallint, id, generation, rights_version, until from revocations where kind = 2 \
-            union all select 3::smallint, ''::bytea, value, 0, '1970-01-01Z'::timestamptz from facts where name = 'forgotten' \
-            union all select 4::smallint, key, 0, 0, until from counters order by 1, 2";
-        let mut state = State::default();
-        let groups = format!("select {} from groups g order by g.id", rows::GROUP);
-        let [found, groups] = self.at_one_moment([text, &groups]).await?;
-        for row in found {
-            let id = || rows::bytes::<16>(&row, 1);
-            match rows::at::<i16>(&row, 0)? {
-                0 => state
-                    .revocations
-                    .extend(Some(rows::number(&row, 2)?).filter(|epoch| *epoch > 0).map(Revocation::Epoch)),
-                1 => state
-                    .revocations
-                    .push(Revocation::Session { id: SessionId::from_bytes(id()?), until: rows::at(&row, 4)? }),
-                2 => state.revocations.push(Revocation::User {
-                    id: UserId::from_bytes(id()?),
-                    generation: rows::number(&row, 2)?,
-                    rights_version: rows::number(&row, 3)?,
-                    until: rows::at(&row, 4)?,
-                }),
-                3 => state.forgotten = DateTime::from_timestamp_micros(rows::at(&row, 2)?),
-                _ => state.tallies.push(Tally { key: id()?, until: rows::at(&row, 4)? }),
-            }
-        }
-        state.groups = all(&groups, rows::group)?;
-        Ok(state)
-    }
 }
 
 fn place(at: DateTime<chrono::Utc>, id: &[u8]) -> String {
@@ -388,7 +355,7 @@ impl Store for Postgres {
     }
 
     fn state(&self) -> Reply<'_, State> {
-        self.shared.state().boxed()
+        self.shared.everything().boxed()
     }
 
     fn longest_life(&self, seconds: u32) -> Reply<'_, u32> {
@@ -411,5 +378,9 @@ impl Store for Postgres {
 
     fn meters(&self) -> Option<&Meters> {
         Some(&self.shared.meters)
+    }
+
+    fn follow(&self) -> Option<&dyn Follow> {
+        Some(self)
     }
 }

@@ -30,7 +30,9 @@ impl Draft<'_> {
     }
 
     pub(super) async fn drop_covered(&self, user: UserId, covered: &[SessionId]) -> Outcome<()> {
-        let text = "delete from revocations where kind = $1 and id = any($2) and until <= \
+        // Marked, for nodes that follow, and dropped later.
+        let text = "update revocations set covered = true, changed = clock_timestamp() \
+            where kind = $1 and id = any($2) and until <= \
             (select until from revocations where kind = $3 and id = $4)";
         let values: [Value; 4] = [
             (&REVOKED_SESSION, Type::INT2),
@@ -56,6 +58,8 @@ impl Draft<'_> {
             self.run(text, &[(&last.timestamp_micros(), Type::INT8)]).await?;
         }
         for text in [
+            "delete from revocations where kind = 1 and id in (select id from revocations where kind = 1 and covered \
+                and changed < $1 order by changed limit $2 for update skip locked)",
             "delete from sessions where id in (select id from sessions where ends <= $1 \
                 order by ends limit $2 for update skip locked)",
             "delete from api_tokens where id in (select id from api_tokens where ends <= $1 \
@@ -65,6 +69,7 @@ impl Draft<'_> {
         ] {
             self.run(text, &values).await?;
         }
+        self.run("delete from nodes where beat < clock_timestamp() - interval '1 day'", &[]).await?;
         Ok(())
     }
 }

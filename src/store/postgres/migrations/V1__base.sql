@@ -104,13 +104,14 @@ create table challenges (
     primary key (user_id, kind)
 );
 
--- 1: a session or an API token; 2: a user. `changed` is for nodes that follow.
+-- 1: a session or an API token; 2: a user. `changed` is for nodes that follow, and so is what is covered by its user's own.
 create table revocations (
     kind smallint not null,
     id bytea not null,
     generation bigint not null,
     rights_version bigint not null,
     until timestamptz not null,
+    covered boolean not null default false,
     changed timestamptz not null default clock_timestamp(),
     primary key (kind, id)
 );
@@ -130,4 +131,11 @@ create table events (
     id bytea not null,
     record text not null,
     primary key (at, id)
+);
+
+-- The nodes that follow, and when each of them was last heard of.
+create table nodes (
+    id bytea primary key,
+    version text collate "C" not null,
+    beat timestamptz not null
 );
