@@ -85,7 +85,7 @@ impl Shared {
 
     async fn find_users(&self, query: &UserQuery) -> Outcome<Page<User>> {
         let (filter, slice) = (&query.filter, &query.slice);
-        if slice.search.as_ref().is_some_and(|text| text.contains('\0')) {
+        if has_zero(slice) {
             return Ok(Page { items: Vec::new(), next: None });
         }
         let (column, after) = match query.order {
