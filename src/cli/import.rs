@@ -130,7 +130,7 @@ pub(super) struct Export {
 
 /// `signet import`.
 pub(super) fn import(command: Import) -> Result<(), Ending> {
-    let place = command.folders.place();
+    let place = command.folders.place()?;
     let (file, how, django) = match (command.undo, command.from) {
         (true, None) => return undo(&place),
         (true, Some(_)) => return Err(Ending::Usage("--undo is given alone".to_owned())),

@@ -69,7 +69,7 @@ enum Command {
 /// `signet user`.
 pub(super) fn users(command: Users) -> Result<(), Ending> {
     let Users { command, folders } = command;
-    let place = folders.place();
+    let place = folders.place()?;
     if let Some(refusal) = crate::import::refusal(&place.data) {
         return Err(failed(refusal));
     }
