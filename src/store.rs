@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -185,6 +185,32 @@ pub struct Tally {
     pub until: DateTime<Utc>,
 }
 
+/// What was counted on a counter of attempts: it is over so much later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Names the counter.
+    pub key: [u8; 16],
+    /// From when on it counts, in whole milliseconds, where the counter is over by then, or is none yet.
+    pub from: DateTime<Utc>,
+    /// How much later, in whole milliseconds.
+    pub added: TimeDelta,
+}
+
+impl Count {
+    /// When the counter is over with this, which was over then before.
+    #[must_use]
+    pub fn end(&self, before: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        before.unwrap_or(self.from).max(self.from) + self.added
+    }
+}
+
+impl From<Tally> for Count {
+    /// What makes a counter that is over before then be over then.
+    fn from(tally: Tally) -> Self {
+        Self { key: tally.key, from: tally.until, added: TimeDelta::zero() }
+    }
+}
+
 /// One write of a commit. `was` is the version that the record must have; the new one is one more, whatever
 /// the record says.
 #[derive(Debug, Clone)]
@@ -331,8 +357,8 @@ pub enum Write {
         /// Which ones.
         ids: Vec<SessionId>,
     },
-    /// Counters of attempts. Of two ends of one the later one is kept, so that many nodes may count together.
-    Count(Vec<Tally>),
+    /// Attempts that were counted. What several nodes count comes together.
+    Count(Vec<Count>),
     /// Drops revocations, open sessions, API tokens and counters that ended before the instant: the oldest ones first, and not all at
     /// once when there are many.
     Forget(DateTime<Utc>),
