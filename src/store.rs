@@ -250,12 +250,13 @@ pub enum Write {
         was: u64,
     },
     /// A log-in: records the session and the time, and drops an open reset: whoever knows the password needs none.
-    /// `Changed` unless the user is active and at `generation`.
+    /// `Changed` unless the user is active and at the version: the token says what the user was then, and nobody tells it
+    /// of what was changed before it was issued.
     OpenSession {
         /// The session.
         session: OpenSession,
-        /// The user's generation when the password was judged.
-        generation: u64,
+        /// The version at which the user was read for the token.
+        was: u64,
     },
     /// The session is not open any more. Does nothing when it was not.
     CloseSession {
@@ -541,6 +542,8 @@ pub trait Store: Send + Sync + 'static {
     fn member(&self, id: UserId) -> Reply<'_, Option<Member>>;
     /// The user under the key of a name.
     fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>>;
+    /// The user under the key of a name, as [`Store::member`].
+    fn member_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<Member>>;
     /// Users under the key of an address ([`crate::user::address_key`]), at most so many: those who have shown that it
     /// is theirs first, then those who have been there longest.
     fn users_at<'a>(&'a self, key: &'a str, limit: usize) -> Reply<'a, Vec<User>>;

@@ -8,6 +8,7 @@ use crate::app::{App, unavailable};
 use crate::audit::Client;
 use crate::claims::{DeviceId, UserId};
 use crate::error::Error;
+use crate::store::Member;
 use crate::throttle::{Place, Subject};
 use crate::user::Username;
 
@@ -22,29 +23,30 @@ pub struct Attempt<'a> {
     pub device: Option<&'a str>,
 }
 
-/// A place for the log-in: by the device's own counter when the device is known, and otherwise by those of the
+/// A place for the log-in, and who is meant, when that had to be looked up: by the device's own counter when the device is known, and otherwise by those of the
 /// account and of the address, alike for names that exist and names that do not.
 ///
 /// # Errors
 /// `Throttled`; `Unavailable` when the store failed.
-pub(super) async fn admit(app: &App, attempt: &Attempt<'_>, client: &Client) -> Result<Place, Error> {
+pub(super) async fn admit(app: &App, attempt: &Attempt<'_>, client: &Client) -> Result<(Place, Option<Member>), Error> {
     let name = Username::parse(attempt.username).ok();
-    if let Some(device) = known(app, attempt.device, name.as_ref()).await? {
-        return app.admit(&[Subject::LogInOn(device)]);
+    if let Some((device, member)) = known(app, attempt.device, name.as_ref()).await? {
+        return Ok((app.admit(&[Subject::LogInOn(device)])?, Some(member)));
     }
     // A name under which nobody can be is counted as it is.
     let key = name.map_or_else(|| attempt.username.to_owned(), |name| name.key());
     let address = &client.address;
-    app.admit(&[Subject::LogInTo(&key), Subject::LogInToFrom(&key, address), Subject::LogInFrom(address)])
+    let subjects = [Subject::LogInTo(&key), Subject::LogInToFrom(&key, address), Subject::LogInFrom(address)];
+    Ok((app.admit(&subjects)?, None))
 }
 
-/// The device, when it is one of the user of this name. Only the device's user is looked up, so that the time tells
+/// The device and its user, when the user has this name. Only the device's user is looked up, so that the time tells
 /// nothing of the name.
-async fn known(app: &App, token: Option<&str>, name: Option<&Username>) -> Result<Option<DeviceId>, Error> {
+async fn known(app: &App, token: Option<&str>, name: Option<&Username>) -> Result<Option<(DeviceId, Member)>, Error> {
     let (Some(token), Some(name)) = (token.filter(|_| app.is_throttled()), name) else { return Ok(None) };
     let Some((user, device)) = app.tokens().verify_device(token, app.now()) else { return Ok(None) };
-    let user = app.store().user(user).await.map_err(unavailable)?;
-    Ok(user.filter(|user| user.username == *name).map(|_| device))
+    let member = app.store().member(user).await.map_err(unavailable)?;
+    Ok(member.filter(|member| member.user.username == *name).map(|member| (device, member)))
 }
 
 /// The token by which the device is known from now on; `None` when it is known by the one that was sent, or when

@@ -15,7 +15,7 @@ use crate::store::{Member, OpenSession, Write};
 use crate::throttle::Subject;
 use crate::user::{User, Username};
 
-/// How often a log-in is made durable anew while the user's generation moves on under it.
+/// How often a log-in is made durable anew while its user is changed under it.
 const TRIES: usize = 4;
 
 /// Ends the session: every token of it, older or newer, on the very next request. Does nothing for the empty one.
@@ -81,8 +81,8 @@ pub async fn log_in(
     client: &Client,
 ) -> Result<(User, Session), Error> {
     // Counted before the work, so that guesses made at once are bounded too. Only failures stay counted.
-    let place = device::admit(app, &attempt, client).await?;
-    let done = try_log_in(app, attempt, before, client).await;
+    let (place, known) = device::admit(app, &attempt, client).await?;
+    let done = try_log_in(app, attempt, known, before, client).await;
     if matches!(done, Err(Error::InvalidCredentials)) {
         let event = Event::new(app.now(), Action::LogIn, client).to(Target::attempted(attempt.username)).refused();
         app.commit(vec![Write::Record(Box::new(event))]).await?;
@@ -95,40 +95,44 @@ pub async fn log_in(
 async fn try_log_in(
     app: &App,
     Attempt { username, password, .. }: Attempt<'_>,
+    known: Option<Member>,
     before: &Session,
     client: &Client,
 ) -> Result<(User, Session), Error> {
-    // 1. Who is meant. Names are exact: `U` is not `u`, although both cannot exist.
-    let found = match Username::parse(username) {
-        Ok(name) => {
-            let user = app.store().user_named(&name.key()).await.map_err(unavailable)?;
-            user.filter(|user| user.username == name)
+    // 1. Who is meant, with rights and names of groups, read together. Names are exact: `U` is not `u`, although both
+    // cannot exist.
+    let found = match (known, Username::parse(username)) {
+        (Some(member), _) => Some(member),
+        (None, Ok(name)) => {
+            let member = app.store().member_named(&name.key()).await.map_err(unavailable)?;
+            member.filter(|member| member.user.username == name)
         }
-        Err(_) => None,
+        (None, Err(_)) => None,
     };
     // 2. The password, at the price of one hash on every path.
-    let encoded = found.as_ref().map(|user| user.password.clone());
-    let admitted = found.as_ref().is_some_and(|user| user.is_active);
+    let encoded = found.as_ref().map(|member| member.user.password.clone());
+    let admitted = found.as_ref().is_some_and(|member| member.user.is_active);
     let password = Password::new(password);
     let verdict = match password.clone() {
         Some(password) => app.pool().verify(password, encoded, admitted).await?,
         None => app.pool().verify(Password::random()?, None, false).await?,
     };
     // 3. A disabled account is found out after the work, and in the same words.
-    let user = found.filter(|_| verdict.right).ok_or(Error::InvalidCredentials)?;
+    let mut member = found.filter(|_| verdict.right).ok_or(Error::InvalidCredentials)?;
+    let user = member.user.clone();
     let upgrade = upgrade(app, &user, password.filter(|_| verdict.outdated)).await;
     for _ in 0..TRIES {
-        // 4. Rights and names of groups as they are now, read together. The password was judged by this generation, or
-        // is the very one that was judged: a log-out everywhere is no reason to refuse it.
-        let member = app.store().member(user.id).await.map_err(unavailable)?;
-        let is_judged = |now: &User| now.generation == user.generation || now.password == user.password;
-        let member = member.filter(|member| is_judged(&member.user) && member.user.is_active);
-        let member = member.ok_or(Error::InvalidCredentials)?;
-        // 5. The session is made durable against that generation.
+        // 4. The session is made durable against what was read: the hash has taken its time.
         match enter(app, member, before, (Action::LogIn, client), upgrade.clone()).await {
             Err(Error::Changed) => {}
             entered => return entered,
         }
+        // 5. Rights and names of groups as they are now. The password was judged by this generation, or is the very one
+        // that was judged: a log-out everywhere is no reason to refuse it.
+        let now = app.store().member(user.id).await.map_err(unavailable)?;
+        let is_judged = |now: &User| now.generation == user.generation || now.password == user.password;
+        let now = now.filter(|now| is_judged(&now.user) && now.user.is_active);
+        member = now.ok_or(Error::InvalidCredentials)?;
     }
     Err(Error::InvalidCredentials)
 }
@@ -151,7 +155,7 @@ async fn upgrade(app: &App, user: &User, password: Option<Password>) -> Vec<Writ
 /// `others`.
 ///
 /// # Errors
-/// `Changed` when the user's generation has moved on or the account was disabled meanwhile; otherwise as
+/// `Changed` when the user was changed since the member was read; otherwise as
 /// [`log_in`].
 pub async fn enter(
     app: &App,
@@ -191,7 +195,7 @@ pub async fn enter(
     };
     let session = issue(app, &Session::empty(app), claims)?;
     others.push(Write::Record(Box::new(session.event(app, action, client))));
-    others.push(Write::OpenSession { session: open, generation: user.generation });
+    others.push(Write::OpenSession { session: open, was: user.version });
     app.commit(others).await?;
     user.last_login = Some(now);
     Ok((user, session))

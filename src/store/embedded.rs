@@ -309,6 +309,14 @@ impl Store for Embedded {
         })
     }
 
+    fn member_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<Member>> {
+        let key = key.to_owned();
+        self.read(move |draft| match draft.id_under(&Key::user_name(&key))? {
+            Some(id) => draft.member(UserId::from_bytes(id)),
+            None => Ok(None),
+        })
+    }
+
     fn users_at<'a>(&'a self, key: &'a str, limit: usize) -> Reply<'a, Vec<User>> {
         let key = key.to_owned();
         self.read(move |draft| draft.users_at(&key, limit))

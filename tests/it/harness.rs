@@ -531,6 +531,9 @@ impl Store for Counting {
     fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>> {
         self.counted().user_named(key)
     }
+    fn member_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<Member>> {
+        self.counted().member_named(key)
+    }
     fn users_at<'a>(&'a self, key: &'a str, limit: usize) -> Reply<'a, Vec<User>> {
         self.counted().users_at(key, limit)
     }

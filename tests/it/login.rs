@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::harness::{Options, PASSWORD, Server, at_once};
@@ -369,4 +371,74 @@ async fn another_address_takes_the_present_password() {
     ken.patch("/v1/me", json!({ "email": "ken@EXAMPLE.com", "first_name": "Ken" })).await.is(StatusCode::OK);
     let me = ken.patch("/v1/me", with("ken@example.org", PASSWORD)).await.is(StatusCode::OK);
     assert_eq!((me.text("email"), me.text("last_name")), ("ken@example.org".to_owned(), "Thompson".to_owned()));
+}
+
+/// What the session's token says.
+fn said(client: &crate::harness::Client) -> serde_json::Value {
+    let payload = client.cookie.as_ref().unwrap().split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_log_in_is_one_read_and_one_commit_and_a_log_out_one_commit() {
+    let server = Server::start_with(Options { throttle: true, ..Options::default() }).await;
+    // Once the server has asked what it asks at its start.
+    server.admin().await;
+    let mut client = server.anonymous();
+    let credentials = json!({ "username": "admin", "password": PASSWORD });
+    let login = async |client: &mut crate::harness::Client, headers: &[(&str, &str)]| {
+        let before = server.store.calls();
+        let answer = client.call(Method::POST, "/v1/login", Some(credentials.clone()), headers).await;
+        let answer = answer.is(StatusCode::OK);
+        (answer, server.store.calls() - before)
+    };
+    let (answer, calls) = login(&mut client, &[]).await;
+    assert_eq!(calls, 2);
+    // On a device that is known, it is the device's user who is read.
+    let device = answer.set_cookies().into_iter().find(|line| line.contains("device")).unwrap();
+    let device = device.split(';').next().unwrap();
+    assert_eq!(login(&mut server.anonymous(), &[("cookie", device)]).await.1, 2);
+    let before = server.store.calls();
+    client.get("/v1/verify").await;
+    client.get("/v1/session").await.is(StatusCode::OK);
+    assert_eq!(server.store.calls(), before);
+    client.post("/v1/logout", json!(null)).await.is(StatusCode::NO_CONTENT);
+    assert_eq!(server.store.calls(), before + 1);
+}
+
+/// The password is judged for a while, after the user was read.
+#[tokio::test]
+async fn what_changes_of_the_user_while_the_password_is_judged_is_in_the_first_token() {
+    let slow = signet::password::Cost { memory: 32 * 1024, passes: 8, lanes: 1 };
+    let server = Server::start_with(Options { hash_cost: slow, ..Options::default() }).await;
+    server.permissions(&["polls.vote"]).await;
+    let voters = server.group("voters", &[]).await;
+    let (_, id) = server.user("alice", json!({ "groups": ["voters"] })).await;
+    let path = format!("/v1/users/{id}");
+    let mut admin = server.admin().await;
+    let mut log_in_while = async |path: &str, change: serde_json::Value| {
+        let before = server.store.calls();
+        let mut client = server.anonymous();
+        let log_in = tokio::spawn(async move {
+            let credentials = json!({ "username": "alice", "password": PASSWORD });
+            let status = client.post("/v1/login", credentials).await.status;
+            (client, status)
+        });
+        while server.store.calls() == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        admin.patch(path, change).await.is(StatusCode::OK);
+        assert!(!log_in.is_finished(), "the password is judged already");
+        log_in.await.unwrap()
+    };
+    let (client, _) = log_in_while(&path, json!({ "user_permissions": ["polls.vote"] })).await;
+    assert_eq!(said(&client)["permissions"], json!(["polls.vote"]));
+    let (client, _) = log_in_while(&path, json!({ "user_permissions": [] })).await;
+    assert_eq!(said(&client)["permissions"], json!(null));
+    let (client, _) = log_in_while(&format!("/v1/groups/{voters}"), json!({ "name": "electors" })).await;
+    assert_eq!(said(&client)["groups"], json!(["electors"]));
+    let (client, _) = log_in_while(&path, json!({ "is_staff": true })).await;
+    assert_eq!(said(&client)["is_staff"], true);
+    let (client, status) = log_in_while(&path, json!({ "is_active": false })).await;
+    assert_eq!((client.cookie, status), (None, StatusCode::UNAUTHORIZED));
 }

@@ -130,7 +130,7 @@ async fn upgrades_a_password(store: &SharedStore) {
     let session = open(&old, 1);
     let log_in = vec![
         Write::UpgradePassword { user: old.id, was: "other".to_owned(), now: "last".to_owned() },
-        Write::OpenSession { session, generation: 0 },
+        Write::OpenSession { session, was: old.version },
     ];
     assert_eq!(store.commit(log_in).await, Err(StoreError::Changed));
     assert_eq!(stored().await.password, "other", "all of a commit happens, or nothing");
@@ -233,12 +233,14 @@ pub(crate) async fn conforms(store: &SharedStore) {
     alice.username = Username::parse("alice").unwrap();
     commit(vec![change(&alice, 2)]).await.unwrap();
 
-    // A log-in is recorded against the generation that it was judged by, and changes no version.
+    // A log-in is recorded against the version that it was judged by, and changes none.
     let (first, second) = (open(&alice, 1), open(&alice, 2));
-    let log_in = |session: &OpenSession, generation| Write::OpenSession { session: session.clone(), generation };
-    assert_eq!(commit(vec![log_in(&first, 1)]).await, Err(StoreError::Changed));
-    commit(vec![log_in(&first, 0)]).await.unwrap();
-    commit(vec![log_in(&second, 0)]).await.unwrap();
+    let log_in = |session: &OpenSession, was| Write::OpenSession { session: session.clone(), was };
+    for other in [2, 4] {
+        assert_eq!(commit(vec![log_in(&first, other)]).await, Err(StoreError::Changed));
+    }
+    commit(vec![log_in(&first, 3)]).await.unwrap();
+    commit(vec![log_in(&second, 3)]).await.unwrap();
     assert_eq!(store.sessions(alice.id).await.unwrap(), [second.clone(), first.clone()]);
     assert!(store.sessions(bob.id).await.unwrap().is_empty());
     let stored = store.user(alice.id).await.unwrap().unwrap();
@@ -250,12 +252,12 @@ pub(crate) async fn conforms(store: &SharedStore) {
     commit(vec![Write::CloseSession { user: alice.id, id: first.id }]).await.unwrap();
     assert_eq!(store.sessions(alice.id).await.unwrap(), std::slice::from_ref(&second));
     let third = open(&alice, 3);
-    commit(vec![log_in(&third, 0), Write::CloseSessions { user: alice.id, keep: Some(third.id) }]).await.unwrap();
+    commit(vec![log_in(&third, 4), Write::CloseSessions { user: alice.id, keep: Some(third.id) }]).await.unwrap();
     assert_eq!(store.sessions(alice.id).await.unwrap(), std::slice::from_ref(&third));
     let mut disabled = store.user(bob.id).await.unwrap().unwrap();
     disabled.is_active = false;
     commit(vec![change(&disabled, 0)]).await.unwrap();
-    assert_eq!(commit(vec![log_in(&open(&disabled, 1), 0)]).await, Err(StoreError::Changed));
+    assert_eq!(commit(vec![log_in(&open(&disabled, 1), 1)]).await, Err(StoreError::Changed));
 
     // What is written in the name of a session is written at its state only.
     let mut ivan = user("ivan");
@@ -301,6 +303,8 @@ pub(crate) async fn conforms(store: &SharedStore) {
     let names = |users: Vec<User>| users.iter().map(|u| u.username.as_str().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(store.members(editors.id).await.unwrap()), ["carol"]);
     let member = store.member(carol.id).await.unwrap().unwrap();
+    assert_eq!(store.member_named("carol").await.unwrap().as_ref(), Some(&member));
+    assert_eq!(store.member_named("carola").await.unwrap(), None);
     assert_eq!((member.user, member.groups), (carol.clone(), vec!["editors".to_owned()]));
     assert_eq!(names(store.holders(&vote).await.unwrap()), ["carol"]);
     assert!(store.holders(&permission("polls.vot")).await.unwrap().is_empty());
@@ -365,7 +369,9 @@ pub(crate) async fn conforms(store: &SharedStore) {
     commit(vec![Write::Forget(day(5))]).await.unwrap();
     assert_eq!(store.state().await.unwrap().revocations, [expected[0], expected[2]]);
     let old = open(&demoted, -20);
-    commit(vec![Write::OpenSession { session: old, generation: 0 }]).await.unwrap();
+    commit(vec![Write::OpenSession { session: old, was: store.user(demoted.id).await.unwrap().unwrap().version }])
+        .await
+        .unwrap();
     commit(vec![Write::Forget(day(6))]).await.unwrap();
     assert!(store.sessions(demoted.id).await.unwrap().is_empty());
 
@@ -637,7 +643,7 @@ pub(crate) async fn conforms_in_mail(store: &SharedStore) {
     assert_eq!(commit(vec![ask(&named, reset, 9)]).await, Err(StoreError::Changed), "another address");
     commit(vec![ask(&user, reset, 9), ask(&user, verification, 9)]).await.unwrap();
     let user = store.user(user.id).await.unwrap().unwrap();
-    let log_in = Write::OpenSession { session: self::open(&user, 5), generation: user.generation };
+    let log_in = Write::OpenSession { session: self::open(&user, 5), was: user.version };
     commit(vec![log_in]).await.unwrap();
     assert_eq!(open(&user, reset).await.unwrap(), None, "a log-in");
     assert!(open(&user, verification).await.unwrap().is_some());

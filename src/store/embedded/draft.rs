@@ -248,7 +248,7 @@ impl<'a> Draft<'a> {
                 self.drop_all_tokens(id)?;
                 self.close_all(id, None)
             }
-            Write::OpenSession { session, generation } => self.open_session(&session, generation),
+            Write::OpenSession { session, was } => self.open_session(&session, was),
             Write::CloseSession { user, id } => self.close(Key::session(user, id)),
             Write::CloseSessions { user, keep } => self.close_all(user, keep),
             Write::KeepToken { token, most } => self.keep_token(&token, most),
@@ -328,9 +328,9 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn open_session(&mut self, session: &OpenSession, generation: u64) -> Outcome<()> {
+    fn open_session(&mut self, session: &OpenSession, was: u64) -> Outcome<()> {
         let mut user = self.user(session.user)?.ok_or(StoreError::Changed)?;
-        if !user.is_active || user.generation != generation {
+        if !user.is_active || user.version != was {
             return Err(StoreError::Changed);
         }
         self.leave_orders(&user);

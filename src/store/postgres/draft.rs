@@ -78,7 +78,7 @@ impl<'a> Draft<'a> {
                 self.run(text, &values).await.map(drop).map_err(Fault::from)
             }
             Write::DeleteUser { id, was } => self.delete_user(*id, *was).await,
-            Write::OpenSession { session, generation } => self.open_session(session, *generation).await,
+            Write::OpenSession { session, was } => self.open_session(session, *was).await,
             Write::CloseSession { user, id: session } => {
                 let values: [Value; 2] = [(&id(session.bytes()), Type::BYTEA), (&id(user.bytes()), Type::BYTEA)];
                 self.run("delete from sessions where id = $1 and user_id = $2", &values).await?;
@@ -264,12 +264,11 @@ impl<'a> Draft<'a> {
         self.run("delete from challenges where user_id = $1 and kind = $2", &values).await
     }
 
-    async fn open_session(&self, session: &OpenSession, generation: u64) -> Outcome<()> {
+    async fn open_session(&self, session: &OpenSession, was: u64) -> Outcome<()> {
         let user = id(session.user.bytes());
-        let text = "update users set last_login = $2 where id = $1 and is_active and generation = $3";
-        let generation = generation.cast_signed();
-        let values: [Value; 3] =
-            [(&user, Type::BYTEA), (&session.created, Type::TIMESTAMPTZ), (&generation, Type::INT8)];
+        let text = "update users set last_login = $2 where id = $1 and is_active and version = $3";
+        let was = was.cast_signed();
+        let values: [Value; 3] = [(&user, Type::BYTEA), (&session.created, Type::TIMESTAMPTZ), (&was, Type::INT8)];
         if self.run(text, &values).await? == 0 {
             return Err(StoreError::Changed.into());
         }

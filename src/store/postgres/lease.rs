@@ -25,7 +25,7 @@ use crate::store::StoreError;
 const CONNECTIONS: usize = 16;
 
 /// How long one host may take to accept a connection: one that hangs must not keep the next one from being asked.
-const HOST_PATIENCE: Duration = Duration::from_secs(4);
+const HOST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long it may take to have a connection: shorter than a call may take, which tells what has failed.
 const LEASE_PATIENCE: Duration = Duration::from_secs(12);

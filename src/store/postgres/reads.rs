@@ -49,6 +49,19 @@ impl Shared {
         all(&self.rows(&format!("select {} from users u {rest}", rows::USER), values).await?, rows::user)
     }
 
+    async fn member_where(&self, condition: &str, values: &[Value<'_>]) -> Outcome<Option<Member>> {
+        let text = format!(
+            "select {}, array(select g.name from memberships m join groups g on g.id = m.group_id \
+             where m.user_id = u.id) from users u where {condition}",
+            rows::USER
+        );
+        let found = self.rows(&text, values).await?;
+        let Some(row) = found.first() else { return Ok(None) };
+        let mut groups: Vec<String> = rows::at(row, 17)?;
+        groups.sort_unstable();
+        Ok(Some(Member { user: rows::user(row)?, groups }))
+    }
+
     /// A page of a list with a name as its key, which comes first in `text`'s order. `$1` is the key to go on from, `$2`
     /// the text that is searched, `$3` the limit.
     async fn listed<T>(
@@ -203,19 +216,7 @@ impl Store for Postgres {
     }
 
     fn member(&self, id: UserId) -> Reply<'_, Option<Member>> {
-        async move {
-            let text = format!(
-                "select {}, array(select g.name from memberships m join groups g on g.id = m.group_id \
-                 where m.user_id = u.id) from users u where u.id = $1",
-                rows::USER
-            );
-            let found = self.shared.rows(&text, &[(&id.bytes().to_vec(), Type::BYTEA)]).await?;
-            let Some(row) = found.first() else { return Ok(None) };
-            let mut groups: Vec<String> = rows::at(row, 17)?;
-            groups.sort_unstable();
-            Ok(Some(Member { user: rows::user(row)?, groups }))
-        }
-        .boxed()
+        async move { self.shared.member_where("u.id = $1", &[(&id.bytes().to_vec(), Type::BYTEA)]).await }.boxed()
     }
 
     fn user_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<User>> {
@@ -224,6 +225,16 @@ impl Store for Postgres {
                 return Ok(None);
             }
             Ok(self.shared.users_where("where u.name_key = $1", &[(&key, Type::TEXT)]).await?.pop())
+        }
+        .boxed()
+    }
+
+    fn member_named<'a>(&'a self, key: &'a str) -> Reply<'a, Option<Member>> {
+        async move {
+            if key.contains('\0') {
+                return Ok(None);
+            }
+            self.shared.member_where("u.name_key = $1", &[(&key, Type::TEXT)]).await
         }
         .boxed()
     }

@@ -161,7 +161,7 @@ async fn past(folder: &Path, users: usize, changes: usize) -> Truth {
                 let ends = now() + TimeDelta::days(13);
                 let session = OpenSession { id, user: user.id, created, ends, epoch: EPOCH, address, agent };
                 vec![if user.is_active {
-                    Write::OpenSession { session, generation: user.generation }
+                    Write::OpenSession { session, was }
                 } else {
                     Write::CloseSessions { user: user.id, keep: None }
                 }]
