@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use crate::audit::{Action, Client, Event};
 use crate::store::embedded::Embedded;
 use crate::store::embedded::salvage::{Findings, Salvage, salvage};
-use crate::store::{Revocation, Store, StoreError, Write};
+use crate::store::{Count, Revocation, Store, StoreError, Write};
 
 /// Records that one commit writes.
 const BATCH: usize = 500;
@@ -119,7 +119,7 @@ async fn write(folder: &Path, saved: Salvage, now: DateTime<Utc>) -> Result<Repa
         .chain(saved.groups.into_iter().map(Write::CreateGroup))
         .chain(saved.users.into_iter().map(|user| Write::CreateUser(Box::new(user))))
         .chain(saved.events.into_iter().map(|event| Write::Record(Box::new(event))))
-        .chain(std::iter::once(Write::Count(saved.tallies)));
+        .chain(std::iter::once(Write::Count(saved.tallies.into_iter().map(Count::from).collect())));
     let mut batch = Vec::with_capacity(BATCH);
     for write in writes {
         batch.push(write);

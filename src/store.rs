@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -185,6 +185,32 @@ pub struct Tally {
     pub until: DateTime<Utc>,
 }
 
+/// What was counted on a counter of attempts: it is over so much later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Names the counter.
+    pub key: [u8; 16],
+    /// From when on it counts, in whole milliseconds, where the counter is over by then, or is none yet.
+    pub from: DateTime<Utc>,
+    /// How much later, in whole milliseconds.
+    pub added: TimeDelta,
+}
+
+impl Count {
+    /// When the counter is over with this, which was over then before.
+    #[must_use]
+    pub fn end(&self, before: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        before.unwrap_or(self.from).max(self.from) + self.added
+    }
+}
+
+impl From<Tally> for Count {
+    /// What makes a counter that is over before then be over then.
+    fn from(tally: Tally) -> Self {
+        Self { key: tally.key, from: tally.until, added: TimeDelta::zero() }
+    }
+}
+
 /// One write of a commit. `was` is the version that the record must have; the new one is one more, whatever
 /// the record says.
 #[derive(Debug, Clone)]
@@ -332,8 +358,8 @@ pub enum Write {
         /// Which ones.
         ids: Vec<SessionId>,
     },
-    /// Counters of attempts. Of two ends of one the later one is kept, so that many nodes may count together.
-    Count(Vec<Tally>),
+    /// Attempts that were counted. What several nodes count comes together.
+    Count(Vec<Count>),
     /// Drops revocations, open sessions, API tokens and counters that ended before the instant: the oldest ones first, and not all at
     /// once when there are many.
     Forget(DateTime<Utc>),
@@ -506,6 +532,16 @@ pub trait Follow: Send + Sync {
     fn leave(&self) -> Reply<'_, ()>;
 }
 
+/// Lines of text that a shared store keeps beside its records, for whoever changes many of them and may be interrupted.
+pub trait Ledger: Send + Sync {
+    /// All lines, in order.
+    fn lines(&self) -> Reply<'_, Vec<String>>;
+    /// One more line, in this place, the first of which is 0. `Changed` when another one has it: somebody else writes too.
+    fn write<'a>(&'a self, place: usize, line: &'a str) -> Reply<'a, ()>;
+    /// There are none any more.
+    fn clear(&self) -> Reply<'_, ()>;
+}
+
 /// Users, groups, permissions, open sessions and revocations, kept durably. See the module for the contract.
 pub trait Store: Send + Sync + 'static {
     /// Applies all of the writes, or none.
@@ -560,6 +596,10 @@ pub trait Store: Send + Sync + 'static {
     }
     /// How to keep up with what other nodes change; `None` for a store that one process has alone.
     fn follow(&self) -> Option<&dyn Follow> {
+        None
+    }
+    /// Where an import keeps its journal; `None` for a store that has a folder for it.
+    fn ledger(&self) -> Option<&dyn Ledger> {
         None
     }
 }

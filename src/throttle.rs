@@ -7,15 +7,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::claims::{DeviceId, UserId, instant_of_millis};
 use crate::error::Error;
 use crate::metrics::Counters;
-use crate::store::Tally;
+use crate::store::{Count, Tally};
 use crate::user::address_key;
 
 /// What is counted, and on whose account. What says nothing that could tell callers apart is not counted.
@@ -158,23 +158,54 @@ const COUNTERS_MAX: usize = 100_000;
 /// Counters that are left when room was made.
 const COUNTERS_LEFT: usize = COUNTERS_MAX / 2;
 
-/// What was counted for one attempt. Dropping it leaves it counted.
-#[derive(Debug, Default)]
-pub struct Place(Vec<(Key, i64)>);
+/// What was counted for one attempt. Dropping it leaves it counted, and lets it be kept.
+#[derive(Default)]
+pub struct Place {
+    counted: Vec<(Key, i64)>,
+    table: Shared,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.counted.is_empty() {
+            return;
+        }
+        let mut table = locked(&self.table);
+        for (key, every) in self.counted.drain(..) {
+            table.settle(key, every);
+        }
+    }
+}
+
+type Shared = Arc<Mutex<Table>>;
+
+fn locked(table: &Shared) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The counters. Shared by all requests.
 pub struct Throttle {
     is_on: bool,
-    table: Mutex<Table>,
+    table: Shared,
     refusals: Counters,
 }
 
 #[derive(Default)]
 struct Table {
-    /// The instant at which each counter is over, in milliseconds.
-    ends: HashMap<Key, i64>,
+    counters: HashMap<Key, Counter>,
     /// The counters that have grown and were not kept since.
     grown: HashSet<Key>,
+}
+
+/// All in milliseconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counter {
+    /// The instant at which it is over.
+    end: i64,
+    /// How much of that was added here and is not kept.
+    pending: i64,
+    /// How much of that belongs to attempts that will not be given back.
+    settled: i64,
 }
 
 impl Throttle {
@@ -186,7 +217,7 @@ impl Throttle {
             "Attempts that were refused, by the limit that was reached",
             &["limit"],
         );
-        Self { is_on, table: Mutex::default(), refusals }
+        Self { is_on, table: Shared::default(), refusals }
     }
 
     /// Attempts that were refused, by limit.
@@ -202,7 +233,7 @@ impl Throttle {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.table)
     }
 
     /// A place for one attempt, counted for each of the subjects: also for others that begin before this one ends.
@@ -227,57 +258,67 @@ impl Throttle {
         }
         for (key, limit, _) in &counters {
             let end = table.next(key, *limit, now);
-            table.set(*key, end, now);
-            table.grown.insert(*key);
+            let counter = table.counter(*key, now);
+            counter.end = end;
+            counter.pending += limit.every;
         }
-        Ok(Place(counters.into_iter().map(|(key, limit, _)| (key, limit.every)).collect()))
+        drop(table);
+        let counted = counters.into_iter().map(|(key, limit, _)| (key, limit.every)).collect();
+        Ok(Place { counted, table: Arc::clone(&self.table) })
     }
 
     /// Takes back what was counted for the attempt.
-    pub fn give_back(&self, place: Place) {
+    pub fn give_back(&self, mut place: Place) {
         let mut table = self.table();
-        for (key, every) in place.0 {
-            if let Some(end) = table.ends.get_mut(&key) {
-                *end -= every;
+        for (key, every) in place.counted.drain(..) {
+            if let Some(counter) = table.counters.get_mut(&key) {
+                counter.end -= every;
+                counter.pending -= every;
             }
         }
     }
 
-    /// Takes in what was kept. Of two ends of a counter the later one counts.
+    /// Takes in what was kept, by whatever node: what is not kept yet comes on top. A counter is never over sooner by it.
     pub fn learn(&self, tallies: &[Tally], now: DateTime<Utc>) {
         let now = now.timestamp_millis();
         let mut table = self.table();
         for tally in tallies.iter().filter(|_| self.is_on) {
-            let end = tally.until.timestamp_millis();
-            if end > now && table.ends.get(&tally.key).is_none_or(|known| *known < end) {
-                table.set(tally.key, end, now);
+            let kept = tally.until.timestamp_millis();
+            if kept > now {
+                let counter = table.counter(tally.key, now);
+                counter.end = counter.end.max(kept + counter.pending);
             }
         }
     }
 
-    /// Up to so many of the counters that have grown since they were last asked for, for the store to keep.
-    /// Those that are over by now are left out: what was given back is never kept.
+    /// What was counted since it was last asked for, on up to so many counters, for the store to keep. Not what may still
+    /// be given back, and no counter that is over by now.
     #[must_use]
-    pub fn grown(&self, now: DateTime<Utc>, most: usize) -> Vec<Tally> {
+    pub fn grown(&self, now: DateTime<Utc>, most: usize) -> Vec<Count> {
         let mut table = self.table();
-        let Table { ends, grown } = &mut *table;
-        let now = now.timestamp_millis();
-        let end = |key: &Key| ends.get(key).copied().filter(|end| *end > now);
-        grown.retain(|key| end(key).is_some());
+        let Table { counters, grown } = &mut *table;
+        let from = now.timestamp_millis();
+        grown.retain(|key| counters.get(key).is_some_and(|counter| counter.end > from));
         let keys: Vec<Key> = grown.iter().take(most).copied().collect();
-        for key in &keys {
-            grown.remove(key);
+        let mut counts = Vec::with_capacity(keys.len());
+        for key in keys {
+            grown.remove(&key);
+            if let Some(counter) = counters.get_mut(&key) {
+                let added = std::mem::take(&mut counter.settled);
+                counter.pending -= added;
+                counts.push(Count { key, from: instant_of_millis(from), added: TimeDelta::milliseconds(added) });
+            }
         }
-        let tally = |key: Key| end(&key).map(|end| Tally { key, until: instant_of_millis(end) });
-        keys.into_iter().filter_map(tally).collect()
+        counts
     }
 
     /// These could not be kept: they are to be asked for again.
-    pub fn not_kept(&self, tallies: &[Tally]) {
+    pub fn not_kept(&self, counts: &[Count]) {
         let mut table = self.table();
-        for Tally { key, .. } in tallies {
-            if table.ends.contains_key(key) {
-                table.grown.insert(*key);
+        for Count { key, added, .. } in counts {
+            if let Some(counter) = table.counters.get_mut(key) {
+                counter.pending += added.num_milliseconds();
+                table.settle(*key, added.num_milliseconds());
             }
         }
     }
@@ -285,7 +326,7 @@ impl Throttle {
     /// How many counters are held.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.table().ends.len()
+        self.table().counters.len()
     }
 }
 
@@ -294,33 +335,42 @@ impl Table {
     fn next(&self, key: &Key, limit: Limit, now: i64) -> i64 {
         // No counter reaches further: the clock was set back, and nobody is to wait for it.
         let furthest = now + limit.every * limit.at_once;
-        self.ends.get(key).map_or(now, |end| (*end).clamp(now, furthest)) + limit.every
+        self.counters.get(key).map_or(now, |counter| counter.end.clamp(now, furthest)) + limit.every
     }
 
-    fn set(&mut self, key: Key, end: i64, now: i64) {
-        if self.ends.len() >= COUNTERS_MAX && !self.ends.contains_key(&key) {
+    /// The counter, which is made when it is missing.
+    fn counter(&mut self, key: Key, now: i64) -> &mut Counter {
+        if self.counters.len() >= COUNTERS_MAX && !self.counters.contains_key(&key) {
             self.make_room(now);
         }
-        self.ends.insert(key, end);
+        self.counters.entry(key).or_default()
+    }
+
+    /// What was counted stays counted.
+    fn settle(&mut self, key: Key, every: i64) {
+        if let Some(counter) = self.counters.get_mut(&key) {
+            counter.settled += every;
+            self.grown.insert(key);
+        }
     }
 
     /// Drops what is over; and then, of what is not, what is nearest to it: whoever floods the table with names
     /// pushes out such names, and not the counter of an account that was tried often.
     fn make_room(&mut self, now: i64) {
-        self.ends.retain(|_, end| *end > now);
-        let mut surplus = self.ends.len().saturating_sub(COUNTERS_LEFT);
+        self.counters.retain(|_, counter| counter.end > now);
+        let mut surplus = self.counters.len().saturating_sub(COUNTERS_LEFT);
         if surplus > 0 {
-            let mut ends: Vec<i64> = self.ends.values().copied().collect();
+            let mut ends: Vec<i64> = self.counters.values().map(|counter| counter.end).collect();
             let (_, nearest, _) = ends.select_nth_unstable(surplus - 1);
             let nearest = *nearest;
-            self.ends.retain(|_, end| {
-                let stays = *end > nearest || surplus == 0;
+            self.counters.retain(|_, counter| {
+                let stays = counter.end > nearest || surplus == 0;
                 surplus -= usize::from(!stays);
                 stays
             });
         }
-        let Self { ends, grown } = self;
-        grown.retain(|key| ends.contains_key(key));
+        let Self { counters, grown } = self;
+        grown.retain(|key| counters.contains_key(key));
     }
 }
 
@@ -331,6 +381,7 @@ mod tests {
     use super::{COUNTERS_MAX, Subject, Throttle};
     use crate::claims::{UserId, instant};
     use crate::error::Error;
+    use crate::store::Tally;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         instant(1_900_000_000) + TimeDelta::seconds(seconds)
@@ -411,7 +462,7 @@ mod tests {
         }
         assert!(throttle.count() <= COUNTERS_MAX);
         let table = throttle.table();
-        assert!(table.ends.capacity() < 3 * COUNTERS_MAX && table.grown.capacity() < 3 * COUNTERS_MAX);
+        assert!(table.counters.capacity() < 3 * COUNTERS_MAX && table.grown.capacity() < 3 * COUNTERS_MAX);
         drop(table);
         assert_eq!(wait(&throttle, Subject::LogInTo("alice"), at(1)), 29);
     }
@@ -427,11 +478,40 @@ mod tests {
         assert!(before.grown(at(2), 10).is_empty());
         before.not_kept(&kept);
         assert_eq!(before.grown(at(2), 10), kept);
+        let kept: Vec<Tally> = kept.iter().map(|count| Tally { key: count.key, until: count.end(None) }).collect();
         let after = Throttle::new(true);
         after.learn(&kept, at(3));
-        assert_eq!(wait(&after, alice, at(3)), 27);
+        assert_eq!(wait(&after, alice, at(3)), 29, "from when it was kept");
         let late = Throttle::new(true);
         late.learn(&kept, at(5000));
         assert_eq!(late.count(), 0);
+    }
+
+    #[test]
+    fn what_several_nodes_count_comes_together_and_what_may_be_given_back_is_not_told() {
+        let nodes = [Throttle::new(true), Throttle::new(true)];
+        let alice = Subject::LogInTo("alice");
+        let mut stored: Option<DateTime<Utc>> = None;
+        let mut tell = |from: &Throttle, to: &Throttle, now| {
+            for count in from.grown(now, 10) {
+                stored = Some(count.end(stored));
+                to.learn(&[Tally { key: count.key, until: stored.unwrap() }], now);
+            }
+        };
+        // Five on each are ten, whoever is asked.
+        for _ in 0..5 {
+            nodes[0].take(&[alice], at(0)).unwrap();
+            nodes[1].take(&[alice], at(0)).unwrap();
+        }
+        tell(&nodes[0], &nodes[1], at(0));
+        tell(&nodes[1], &nodes[0], at(0));
+        assert_eq!(nodes.each_ref().map(|node| wait(node, alice, at(0))), [30, 30]);
+        // Somebody who knows the password may log in for as long as they like, also while others are told.
+        for second in 400..500 {
+            let place = nodes[0].take(&[alice], at(second)).unwrap();
+            tell(&nodes[0], &nodes[1], at(second));
+            nodes[0].give_back(place);
+        }
+        assert_eq!(nodes.each_ref().map(|node| wait(node, alice, at(500))), [0, 0]);
     }
 }

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use futures_util::future::{join3, try_join_all};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -27,6 +26,7 @@ mod changes;
 mod draft;
 mod fault;
 mod lease;
+mod ledger;
 mod line;
 mod reads;
 mod rows;
@@ -110,7 +110,7 @@ impl Postgres {
             incarnation: AtomicU64::new(1),
             meters: Meters::default(),
         });
-        let version = shared.rows(schema::VERSION, &[]).boxed().await;
+        let version = shared.rows(schema::VERSION, &[]).await;
         schema::check(version)?;
         let watch = tokio::spawn({
             let shared = Arc::downgrade(&shared);

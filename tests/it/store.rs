@@ -9,7 +9,7 @@ use signet::claims::{ChallengeKind, GroupId, SessionId, UserId, instant};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
 use signet::store::{
-    ApiToken, Challenge, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Tally, Witness, Write,
+    ApiToken, Challenge, Count, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Tally, Witness, Write,
 };
 use signet::user::{User, Username, address_key};
 use tempfile::TempDir;
@@ -375,19 +375,32 @@ pub(crate) async fn conforms(store: &SharedStore) {
     commit(vec![Write::Forget(day(6))]).await.unwrap();
     assert!(store.sessions(demoted.id).await.unwrap().is_empty());
 
-    // Of two ends of a counter the later one is kept, and one that is over is forgotten.
+    // What is counted adds up, from the instant on where the counter was over by then; and what is over is forgotten.
+    let count = |n: u8, from: i64, added: i64| Count {
+        key: [n; 16],
+        from: day(1) + TimeDelta::milliseconds(from),
+        added: TimeDelta::milliseconds(added),
+    };
     let tally = |n: u8, millis: i64| Tally { key: [n; 16], until: day(1) + TimeDelta::milliseconds(millis) };
     let counted = || async {
         let mut tallies = store.state().await.unwrap().tallies;
         tallies.sort_by_key(|tally| tally.key);
         tallies
     };
-    commit(vec![Write::Count(vec![tally(1, 5500), tally(2, 100_001)])]).await.unwrap();
-    commit(vec![Write::Count(vec![tally(1, 5499), tally(2, 100_002), tally(3, 1), tally(3, 2), tally(3, 1)])])
+    commit(vec![Write::Count(vec![count(1, 500, 5000), count(2, 1, 100_000)])]).await.unwrap();
+    commit(vec![Write::Count(vec![
+        count(1, 5499, 0),
+        count(2, 7000, 1),
+        count(3, 1, 1),
+        count(3, 1, 3),
+        count(3, 9, 2),
+    ])])
+    .await
+    .unwrap();
+    assert_eq!(counted().await, [tally(1, 5500), tally(2, 100_002), tally(3, 11)]);
+    commit(vec![Write::Count(vec![tally(1, 200_000).into()]), Write::Forget(day(1) + TimeDelta::seconds(50))])
         .await
         .unwrap();
-    assert_eq!(counted().await, [tally(1, 5500), tally(2, 100_002), tally(3, 2)]);
-    commit(vec![Write::Count(vec![tally(1, 200_000)]), Write::Forget(day(1) + TimeDelta::seconds(50))]).await.unwrap();
     assert_eq!(counted().await, [tally(1, 200_000), tally(2, 100_002)]);
     commit(vec![Write::Forget(day(1) + TimeDelta::seconds(200))]).await.unwrap();
     assert_eq!(counted().await, []);
@@ -454,7 +467,7 @@ pub(crate) async fn knows_the_latest_end_that_it_forgot(store: &SharedStore) {
     let commit = async |writes: Vec<Write>| store.commit(writes).await.unwrap();
     let session = |n| Write::Revoke(Revocation::Session { id: SessionId::random(), until: day(n) });
     let tally = Tally { key: [7; 16], until: day(9) };
-    commit(vec![session(1), session(3), session(8), Write::Count(vec![tally])]).await;
+    commit(vec![session(1), session(3), session(8), Write::Count(vec![tally.into()])]).await;
     assert_eq!(forgotten().await, None);
     commit(vec![Write::Forget(day(3))]).await;
     assert_eq!(forgotten().await, Some(day(3)));

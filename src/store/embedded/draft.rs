@@ -11,7 +11,7 @@ use super::layout::{self, Key, from_json, to_json};
 use super::{failed, merged};
 use crate::claims::{ChallengeKind, SessionId, UserId};
 use crate::rights::Group;
-use crate::store::{Member, OpenSession, Page, Revocation, Slice, StoreError, Tally, Witness, Write};
+use crate::store::{Count, Member, OpenSession, Page, Revocation, Slice, StoreError, Tally, Witness, Write};
 use crate::user::User;
 
 mod catalogue;
@@ -264,7 +264,7 @@ impl<'a> Draft<'a> {
             Write::DeletePermission { name, was } => self.delete_permission(&name, was),
             Write::Revoke(revocation) => self.revoke(revocation),
             Write::DropCovered { user, ids } => self.drop_covered(user, &ids),
-            Write::Count(tallies) => tallies.iter().try_for_each(|tally| self.count(tally)),
+            Write::Count(counts) => counts.iter().try_for_each(|count| self.count(count)),
             Write::Forget(now) => self.forget(now),
             Write::Record(event) => {
                 self.put(Key::event(&event), to_json(&event)?);
@@ -316,17 +316,15 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn count(&mut self, tally: &Tally) -> Outcome<()> {
-        let key = Key::tally(tally.key);
-        if let Some(value) = self.get(&key)? {
-            let old = layout::tally(&key, &value)?;
-            if old.until >= tally.until {
-                return Ok(());
-            }
-            self.remove(Key::over_at(old.until, &key));
+    fn count(&mut self, count: &Count) -> Outcome<()> {
+        let key = Key::tally(count.key);
+        let old = self.get(&key)?.map(|value| layout::tally(&key, &value)).transpose()?.map(|old| old.until);
+        if let Some(old) = old {
+            self.remove(Key::over_at(old, &key));
         }
-        self.put(Key::over_at(tally.until, &key), Vec::new());
-        self.put(key, layout::tally_value(tally));
+        let now = Tally { key: count.key, until: count.end(old) };
+        self.put(Key::over_at(now.until, &key), Vec::new());
+        self.put(key, layout::tally_value(&now));
         Ok(())
     }
 

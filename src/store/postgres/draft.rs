@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Error, Row};
 use super::fault::Fault;
 use super::rows;
 use crate::claims::{ChallengeKind, SessionId, UserId};
-use crate::store::{OpenSession, Revocation, StoreError, Tally, Witness, Write};
+use crate::store::{Count, OpenSession, Revocation, StoreError, Witness, Write};
 use crate::user::{User, address_key};
 
 mod catalogue;
@@ -115,7 +115,7 @@ impl<'a> Draft<'a> {
             Write::ChangePermission { permission, was } => self.change_permission(permission, *was).await,
             Write::DeletePermission { name, was } => self.delete_permission(name, *was).await,
             Write::DropCovered { user, ids } => self.drop_covered(*user, ids).await,
-            Write::Count(tallies) => self.count(tallies).await,
+            Write::Count(counts) => self.count(counts).await,
             Write::Forget(now) => self.forget(*now).await,
             Write::ForgetEvents(before) => self.forget_events(*before).await,
             Write::UpgradePassword { .. }
@@ -375,14 +375,19 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    async fn count(&self, tallies: &[Tally]) -> Outcome<()> {
-        let text = "insert into counters (key, until) values ($1, $2) on conflict (key) do update set \
-            until = excluded.until, changed = clock_timestamp() where counters.until < excluded.until";
+    async fn count(&self, counts: &[Count]) -> Outcome<()> {
+        let text = "insert into counters (key, until) values ($1, $2 + $3 * interval '1 millisecond') \
+            on conflict (key) do update set changed = clock_timestamp(), \
+            until = greatest(counters.until, $2) + $3 * interval '1 millisecond'";
         // One order for all, so that two commits do not wait for each other.
-        let mut tallies: Vec<&Tally> = tallies.iter().collect();
-        tallies.sort_by_key(|tally| tally.key);
-        for tally in tallies {
-            let values: [Value; 2] = [(&id(&tally.key), Type::BYTEA), (&tally.until, Type::TIMESTAMPTZ)];
+        let mut counts: Vec<&Count> = counts.iter().collect();
+        counts.sort_by_key(|count| count.key);
+        for count in counts {
+            // Whole milliseconds of some days are far from what the number cannot hold.
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds of days")]
+            let added = count.added.num_milliseconds() as f64;
+            let values: [Value; 3] =
+                [(&id(&count.key), Type::BYTEA), (&count.from, Type::TIMESTAMPTZ), (&added, Type::FLOAT8)];
             self.run(text, &values).await?;
         }
         Ok(())

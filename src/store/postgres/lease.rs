@@ -96,7 +96,8 @@ impl Manager for Hosts {
         for at in (first..hosts.len()).chain(0..first) {
             // Whoever gives up meanwhile begins with the next one.
             self.first.store((at + 1) % hosts.len(), Ordering::Relaxed);
-            let connected = tokio::time::timeout(HOST_PATIENCE, hosts[at].connect(self.address.tls()));
+            let connected = Box::pin(hosts[at].connect(self.address.tls()));
+            let connected = tokio::time::timeout(HOST_PATIENCE, connected);
             match connected.await {
                 Ok(Ok((client, connection))) => {
                     self.first.store(at, Ordering::Relaxed);

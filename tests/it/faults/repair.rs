@@ -81,7 +81,7 @@ async fn past(folder: &Path, users: usize, changes: usize) -> Truth {
         truth.groups.insert(group.id, group.clone());
         writes.push(Write::CreateGroup(group));
     }
-    writes.push(Write::Count(vec![Tally { key: [7; 16], until: now() + TimeDelta::hours(1) }]));
+    writes.push(Write::Count(vec![Tally { key: [7; 16], until: now() + TimeDelta::hours(1) }.into()]));
     store.commit(writes).await.unwrap();
     let groups: Vec<GroupId> = truth.groups.keys().copied().collect();
     for at in (0..users).step_by(50) {

@@ -101,7 +101,34 @@ async fn the_program_works_on_postgresql_from_the_schema_to_the_export() {
     client.batch_execute("create database again").await.unwrap();
     let again = server.url("again");
     assert!(run(folder, &again, &["migrate"]).status.success());
-    let told = run(folder, &again, &["import", "--signet", "all.jsonl", "--apply"]);
+    let import = || run(folder, &again, &["import", "signet", "all.jsonl", "--apply"]);
+    // What an import that was interrupted leaves behind is in the store: nobody serves from it, wherever they are.
+    let there = server.client("again").await;
+    let begin = "insert into journal values (0, '{\"signet_import\":1,\"of\":\"another file\"}')";
+    there.batch_execute(begin).await.unwrap();
+    fails(&again, 1, &["interrupted", "signet import --undo --store URL"]);
+    assert!(said(&import()).contains("another file"), "{}", said(&import()));
+    // Not what another store's has left in the folder.
+    assert_eq!(
+        said(&run(folder, &again, &["import", "--undo"])),
+        "what the interrupted import had made is taken back\n"
+    );
+    fs::create_dir_all(folder.join("data")).unwrap();
+    fs::write(folder.join("data/signet-import"), "").unwrap();
+    let told = import();
     assert!(told.status.success(), "{}", said(&told));
     assert!(said(&run(folder, &again, &["user", "list"])).contains("alice"));
+    assert!(there.query("select 1 from journal", &[]).await.unwrap().is_empty());
+    // A failure in its midst takes back what was made.
+    client.batch_execute("create database broken").await.unwrap();
+    let broken = server.url("broken");
+    assert!(run(folder, &broken, &["migrate"]).status.success());
+    let there = server.client("broken").await;
+    let refuse = "create function refuse() returns trigger language plpgsql as $$ begin \
+        raise exception 'no more'; end $$; create trigger refuse before insert on users execute function refuse()";
+    there.batch_execute(refuse).await.unwrap();
+    let told = run(folder, &broken, &["import", "signet", "all.jsonl", "--apply"]);
+    assert_eq!(told.status.code(), Some(1));
+    assert!(said(&told).contains("what was made is taken back"), "{}", said(&told));
+    assert!(there.query("select 1 from journal", &[]).await.unwrap().is_empty());
 }
