@@ -84,7 +84,9 @@ async fn a_statement_that_is_stopped_or_given_up_is_its_callers_alone_and_the_se
         });
         until("it does not wait", is_waiting).await;
         job.abort();
+        let given_up = Instant::now();
         until("the server goes on with what nobody waits for", async || !is_waiting().await).await;
+        assert!(given_up.elapsed() < Duration::from_secs(5), "only its own limit has ended it");
     }
     // Nor when our own patience is over. The clock of the runtime jumps there, as there is nothing else to do.
     assert_eq!(store.group(GroupId::random()).await, Ok(None), "there is a connection to ask on");
