@@ -85,9 +85,14 @@ struct Folders {
 }
 
 impl Folders {
-    fn place(self) -> Place {
+    /// # Errors
+    /// When the store's address is none.
+    fn place(self) -> Result<Place, Ending> {
         let Self { data, store, keys, issuer, audience } = self;
-        Place { data, store, keys, issuer, audience }
+        if let Some(Err(e)) = store.as_ref().map(Unread::read) {
+            return Err(Ending::Usage(format!("--store (SIGNET_STORE): {e}")));
+        }
+        Ok(Place { data, store, keys, issuer, audience })
     }
 }
 

@@ -18,7 +18,7 @@ pub mod signet;
 pub mod source;
 
 pub use judge::{Existing, Fate};
-pub use run::refusal;
+pub use run::{refusal, refusal_of};
 
 use crate::app::App;
 use crate::audit::{Action, Client};

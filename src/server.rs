@@ -117,7 +117,9 @@ impl Server {
             "localhost" => format!("{scheme}://localhost:{}", address.port()),
             _ => format!("{scheme}://{address}"),
         };
-        if let Some(refusal) = crate::import::refusal(&config.data) {
+        if config.store.is_none()
+            && let Some(refusal) = crate::import::refusal(&config.data)
+        {
             return Err(cannot(refusal));
         }
         let most = connection::room(config.max_connections).map_err(cannot)?;
@@ -127,6 +129,9 @@ impl Server {
             Some(address) => Arc::new(Postgres::open(address).await.map_err(cannot)?),
             None => Arc::new(Embedded::open(&config.data).map_err(cannot)?),
         };
+        if let Some(refusal) = crate::import::refusal_of(&store).await.map_err(cannot)? {
+            return Err(cannot(refusal));
+        }
         let links = Links {
             origin: config.origins.first().unwrap_or(&base).clone(),
             reset_page: config.reset_page,

@@ -532,6 +532,16 @@ pub trait Follow: Send + Sync {
     fn leave(&self) -> Reply<'_, ()>;
 }
 
+/// Lines of text that a shared store keeps beside its records, for whoever changes many of them and may be interrupted.
+pub trait Ledger: Send + Sync {
+    /// All lines, in order.
+    fn lines(&self) -> Reply<'_, Vec<String>>;
+    /// One more line, in this place, the first of which is 0. `Changed` when another one has it: somebody else writes too.
+    fn write<'a>(&'a self, place: usize, line: &'a str) -> Reply<'a, ()>;
+    /// There are none any more.
+    fn clear(&self) -> Reply<'_, ()>;
+}
+
 /// Users, groups, permissions, open sessions and revocations, kept durably. See the module for the contract.
 pub trait Store: Send + Sync + 'static {
     /// Applies all of the writes, or none.
@@ -586,6 +596,10 @@ pub trait Store: Send + Sync + 'static {
     }
     /// How to keep up with what other nodes change; `None` for a store that one process has alone.
     fn follow(&self) -> Option<&dyn Follow> {
+        None
+    }
+    /// Where an import keeps its journal; `None` for a store that has a folder for it.
+    fn ledger(&self) -> Option<&dyn Ledger> {
         None
     }
 }

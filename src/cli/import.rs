@@ -130,7 +130,7 @@ pub(super) struct Export {
 
 /// `signet import`.
 pub(super) fn import(command: Import) -> Result<(), Ending> {
-    let place = command.folders.place();
+    let place = command.folders.place()?;
     let (file, how, django) = match (command.undo, command.from) {
         (true, None) => return undo(&place),
         (true, Some(_)) => return Err(Ending::Usage("--undo is given alone".to_owned())),
@@ -206,7 +206,11 @@ pub(super) fn export(command: Export) -> Result<(), Ending> {
     let store: SharedStore = match store {
         Some(address) => {
             let address = address.read().map_err(|e| Ending::Usage(format!("--store (SIGNET_STORE): {e}")))?;
-            Arc::new(runtime.block_on(Postgres::open(&address)).map_err(failed)?)
+            let store: SharedStore = Arc::new(runtime.block_on(Postgres::open(&address)).map_err(failed)?);
+            if let Some(refusal) = runtime.block_on(crate::import::refusal_of(&store)).map_err(failed)? {
+                return Err(failed(refusal));
+            }
+            store
         }
         None => embedded(&data)?,
     };

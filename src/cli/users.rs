@@ -69,8 +69,10 @@ enum Command {
 /// `signet user`.
 pub(super) fn users(command: Users) -> Result<(), Ending> {
     let Users { command, folders } = command;
-    let place = folders.place();
-    if let Some(refusal) = crate::import::refusal(&place.data) {
+    let place = folders.place()?;
+    if place.store.is_none()
+        && let Some(refusal) = crate::import::refusal(&place.data)
+    {
         return Err(failed(refusal));
     }
     if place.store.is_none() && !offline::has_store(&place.data) {
@@ -78,6 +80,9 @@ pub(super) fn users(command: Users) -> Result<(), Ending> {
     }
     let said = runtime()?.block_on(async {
         let offline = offline::open(&place, clock()).await.map_err(failed)?;
+        if let Some(refusal) = crate::import::refusal_of(offline.app.store()).await.map_err(failed)? {
+            return Err(failed(refusal));
+        }
         run(&offline.app, command).await
     })?;
     print(&said)

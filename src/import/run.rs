@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::input::Unreadable;
-use super::journal::{Journal, unfinished};
+use super::journal::{self, Journal, Shelf};
 use super::judge::{Existing, Judge, Traces};
 use super::record::Item;
 use super::report::{Report, Told};
@@ -20,7 +20,7 @@ use crate::audit::{Action, Client, Event};
 use crate::error::Error;
 use crate::offline::{self, Offline, Place};
 use crate::rights::{Group, PermissionEntry};
-use crate::store::{Revocation, Write};
+use crate::store::{Revocation, SharedStore, Write};
 use crate::user::User;
 
 /// Records of one commit.
@@ -74,16 +74,15 @@ pub async fn import(
     progress: Progress<'_>,
 ) -> Result<(Source, Report), NotDone> {
     let of = told(&source, wish);
-    if wish.apply || unfinished(&place.data) {
-        let left = Journal::left(&place.data).map_err(|e| journal_failed(&place.data, &e))?;
-        if left.is_some_and(|left| left.of() != of) {
-            return Err(failed(interrupted("an import of another file, or with other flags,", &place.data)));
-        }
-    }
-    let resumed = unfinished(&place.data);
     // Judged on what is there; a store is made only for what is written.
     let in_use = |e| failed(format!("{e}; to import into a running server, name it with --url"));
     let mut offline = offline::look(place, Arc::clone(&clock)).await.map_err(in_use)?;
+    let shelf = Shelf::of(offline.app.store(), &place.data);
+    let left = Journal::left(&shelf).await.map_err(|e| journal_failed(&shelf, &e))?;
+    let resumed = left.is_some();
+    if left.is_some_and(|left| left.of() != of) {
+        return Err(failed(interrupted("an import of another file, or with other flags,", &shelf)));
+    }
     let app = &offline.app;
     let judge = Judge::new(app, wish.existing).alone().await.map_err(failed)?;
     let mut dry = Pass { judge, report: Report::default(), progress, writer: None };
@@ -104,7 +103,7 @@ pub async fn import(
             if place.store.is_none() && !offline::has_store(&place.data) {
                 offline = offline::open(place, clock).await.map_err(in_use)?;
             }
-            source = write(source, &offline, &place.data, &of, wish, progress).await?;
+            source = write(source, &offline, &shelf, &of, wish, progress).await?;
         }
         report.applied = true;
     }
@@ -122,16 +121,16 @@ fn told(source: &Source, wish: &Wish) -> String {
 async fn write(
     source: Source,
     offline: &Offline,
-    data: &Path,
+    shelf: &Shelf,
     of: &str,
     wish: &Wish,
     progress: Progress<'_>,
 ) -> Result<Source, NotDone> {
     let app = &offline.app;
-    let left = Journal::left(data).map_err(|e| journal_failed(data, &e))?;
+    let left = Journal::left(shelf).await.map_err(|e| journal_failed(shelf, &e))?;
     let journal = match left {
         Some(journal) => journal,
-        None => Journal::begin(data, of).map_err(|e| journal_failed(data, &e))?,
+        None => Journal::begin(shelf, of).await.map_err(|e| journal_failed(shelf, &e))?,
     };
     if let Some(epoch) = source.epoch() {
         // Tokens of before the backup, and of after it, were ended by records that are not in it. The time is an epoch
@@ -148,13 +147,13 @@ async fn write(
         Ok(source) => {
             let event = Event::new(app.now(), Action::Import, &Client::default());
             app.commit(vec![Write::Record(Box::new(event))]).await.map_err(failed)?;
-            journal.end().map_err(|e| journal_failed(data, &e))?;
+            journal.end().await.map_err(|e| journal_failed(shelf, &e))?;
             Ok(source)
         }
         Err(why) => match take_back(app, journal).await {
             Ok(()) => Err(failed(format!("{why}; what was made is taken back"))),
             Err(e) => {
-                Err(failed(format!("{why}; and it could not be taken back: {e}; {}", interrupted("the import", data))))
+                Err(failed(format!("{why}; and it could not be taken back: {e}; {}", interrupted("the import", shelf))))
             }
         },
     }
@@ -205,7 +204,7 @@ impl Pass<'_> {
         if let Some((app, journal)) = &mut self.writer
             && !batch.writes.is_empty()
         {
-            let noted = journal.note(&batch.traces);
+            let noted = journal.note(&batch.traces).await;
             noted.map_err(|e| failed(format!("the journal cannot be written: {e}")))?;
             app.commit(batch.writes).await.map_err(failed)?;
         }
@@ -218,43 +217,65 @@ impl Pass<'_> {
 /// # Errors
 /// When the store does not open or fails; the journal stays then.
 pub async fn undo(place: &Place, clock: Clock) -> Result<bool, NotDone> {
-    let Some(journal) = Journal::left(&place.data).map_err(|e| journal_failed(&place.data, &e))? else {
+    // Without a journal in its folder, there may be no store either, and none is made.
+    if place.store.is_none() && !journal::unfinished(&place.data) {
+        return Ok(false);
+    }
+    let offline = offline::open(place, clock).await.map_err(failed)?;
+    let shelf = Shelf::of(offline.app.store(), &place.data);
+    let Some(journal) = Journal::left(&shelf).await.map_err(|e| journal_failed(&shelf, &e))? else {
         return Ok(false);
     };
-    let offline = offline::open(place, clock).await.map_err(failed)?;
     take_back(&offline.app, journal).await?;
     Ok(true)
 }
 
-/// The line with which nothing is served from a store, when an import into it is unfinished.
+/// The line with which nothing is served from the store in a folder, when an import into it is unfinished.
 #[must_use]
 pub fn refusal(data: &Path) -> Option<String> {
-    unfinished(data).then(|| interrupted("an import", data))
+    journal::unfinished(data).then(|| interrupted("an import", &Shelf::Folder(data.to_owned())))
 }
 
-fn interrupted(what: &str, data: &Path) -> String {
+/// The same of a store that has no folder; nothing for one that has.
+///
+/// # Errors
+/// A line, too, when the store cannot be read.
+pub async fn refusal_of(store: &SharedStore) -> Result<Option<String>, String> {
+    if store.ledger().is_none() {
+        return Ok(None);
+    }
+    let shelf = Shelf::Store(store.clone());
+    let is_unfinished = shelf.unfinished().await.map_err(|e| format!("the journal of an import: {e}"))?;
+    Ok(is_unfinished.then(|| interrupted("an import", &shelf)))
+}
+
+fn interrupted(what: &str, shelf: &Shelf) -> String {
+    let (of, how) = match shelf {
+        Shelf::Folder(data) => (format!(" in {}", data.display()), format!("--undo --data {}", data.display())),
+        Shelf::Store(_) => (String::new(), "--undo --store URL".to_owned()),
+    };
     format!(
-        "{what} into the store in {} was interrupted; run it again to finish it, or `signet import --undo --data {}` \
-         to take it back",
-        data.display(),
-        data.display()
+        "{what} into the store{of} was interrupted; run it again to finish it, or `signet import {how}` to take it back"
     )
 }
 
-fn journal_failed(data: &Path, error: &std::io::Error) -> NotDone {
-    failed(format!("the journal of the import in {}: {error}; check the disk", data.display()))
+fn journal_failed(shelf: &Shelf, error: &std::io::Error) -> NotDone {
+    failed(match shelf {
+        Shelf::Folder(data) => format!("the journal of the import in {}: {error}; check the disk", data.display()),
+        Shelf::Store(_) => format!("the journal of the import: {error}"),
+    })
 }
 
 async fn take_back(app: &App, journal: Journal) -> Result<(), NotDone> {
     let damaged = |e: std::io::Error| failed(format!("the journal is damaged: {e}"));
-    for traces in journal.traces().map_err(damaged)? {
+    for traces in journal.traces().await.map_err(damaged)? {
         let traces = traces.map_err(damaged)?;
         let writes = reversal(app, traces).await.map_err(failed)?;
         if !writes.is_empty() {
             app.commit(writes).await.map_err(failed)?;
         }
     }
-    journal.end().map_err(|e| failed(format!("the journal cannot be removed: {e}")))
+    journal.end().await.map_err(|e| failed(format!("the journal cannot be removed: {e}")))
 }
 
 /// The writes that undo what the traces tell of, as far as it was done.

@@ -26,6 +26,7 @@ mod changes;
 mod draft;
 mod fault;
 mod lease;
+mod ledger;
 mod line;
 mod reads;
 mod rows;

@@ -29,8 +29,8 @@ use signet::password::{Cost, Policy};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
 use signet::store::{
-    ApiToken, Challenge, Follow, Member, Meters, OpenSession, Page, Reply, SharedStore, Slice, State, Store, UserQuery,
-    Write,
+    ApiToken, Challenge, Follow, Ledger, Member, Meters, OpenSession, Page, Reply, SharedStore, Slice, State, Store,
+    UserQuery, Write,
 };
 use signet::user::User;
 use tempfile::TempDir;
@@ -586,6 +586,9 @@ impl Store for Counting {
     // Read by the task that tends memory, never by a request.
     fn follow(&self) -> Option<&dyn Follow> {
         self.inner.follow()
+    }
+    fn ledger(&self) -> Option<&dyn Ledger> {
+        self.inner.ledger()
     }
 }
 

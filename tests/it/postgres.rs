@@ -10,10 +10,13 @@ use crate::store::{
     conforms, conforms_in_mail, drops_what_is_covered, keeps_the_log, knows_the_latest_end_that_it_forgot,
 };
 
+mod counted;
 mod hosts;
 mod outages;
+mod program;
 mod proxy;
 mod server;
+mod tls;
 
 pub(crate) use server::Server;
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{join_all, join3, join5};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 
@@ -26,6 +27,23 @@ pub(super) type Outcome<T> = Result<T, Fault>;
 
 pub(super) const REVOKED_SESSION: i16 = 1;
 pub(super) const REVOKED_USER: i16 = 2;
+
+/// Most writes that are sent before the first one is answered.
+const FLIGHT: usize = 16;
+
+/// Whether the write decides nothing by what it reads, and may be sent with others like it: what it does and finds depends
+/// on the order at the server alone.
+fn is_plain(write: &Write) -> bool {
+    match write {
+        Write::Revoke(revocation) => !matches!(revocation, Revocation::Epoch(_)),
+        Write::UpgradePassword { .. }
+        | Write::OpenSession { .. }
+        | Write::CloseSession { .. }
+        | Write::CloseSessions { .. }
+        | Write::Record(_) => true,
+        _ => false,
+    }
+}
 
 pub(super) struct Draft<'a> {
     client: &'a Client,
@@ -51,8 +69,20 @@ impl<'a> Draft<'a> {
     /// All of the writes.
     pub(super) async fn apply(&mut self, writes: &[Write]) -> Outcome<()> {
         self.lock_groups(writes).await?;
-        for write in writes {
-            self.write(write).await?;
+        let mut rest = writes;
+        while let Some((first, others)) = rest.split_first() {
+            let plain = rest.iter().take(FLIGHT).take_while(|write| is_plain(write)).count();
+            if plain == 0 {
+                self.write(first).await?;
+                rest = others;
+                continue;
+            }
+            let (flight, others) = rest.split_at(plain);
+            // Sent at once, done and answered in order: the first that fails is the reason.
+            for done in join_all(flight.iter().map(|write| self.write_plain(write))).await {
+                done?;
+            }
+            rest = others;
         }
         if self.lost == (false, false) {
             return Ok(());
@@ -72,12 +102,40 @@ impl<'a> Draft<'a> {
             Write::InNameOf(witness) => self.in_name_of(witness).await,
             Write::CreateUser(user) => self.create_user(user).await,
             Write::ChangeUser { user, was } => self.change_user(user, *was).await,
+            Write::DeleteUser { id, was } => self.delete_user(*id, *was).await,
+            Write::KeepToken { token, most } => self.keep_token(token, *most).await,
+            Write::DropToken { owner, id } => self.drop_token(*owner, *id).await,
+            Write::DropTokens { owner, ids } => self.drop_tokens(*owner, ids).await,
+            Write::Challenge { user, kind, challenge } => self.ask(*user, *kind, challenge).await,
+            Write::Answer { user, kind, digest } => self.answer(*user, *kind, digest).await,
+            Write::CreateGroup(group) => self.create_group(group).await,
+            Write::ChangeGroup { group, was } => self.change_group(group, *was).await,
+            Write::DeleteGroup { id, was } => self.delete_group(*id, *was).await,
+            Write::CreatePermission(permission) => self.create_permission(permission).await,
+            Write::ChangePermission { permission, was } => self.change_permission(permission, *was).await,
+            Write::DeletePermission { name, was } => self.delete_permission(name, *was).await,
+            Write::DropCovered { user, ids } => self.drop_covered(*user, ids).await,
+            Write::Count(counts) => self.count(counts).await,
+            Write::Forget(now) => self.forget(*now).await,
+            Write::ForgetEvents(before) => self.forget_events(*before).await,
+            Write::UpgradePassword { .. }
+            | Write::OpenSession { .. }
+            | Write::CloseSession { .. }
+            | Write::CloseSessions { .. }
+            | Write::Revoke(_)
+            | Write::Record(_) => self.write_plain(write).await,
+        }
+    }
+
+    /// A write of those that [`is_plain`] knows, and nothing for others.
+    async fn write_plain(&self, write: &Write) -> Outcome<()> {
+        match write {
             Write::UpgradePassword { user, was, now } => {
                 let text = "update users set password = $3 where id = $1 and password = $2";
                 let values: [Value; 3] = [(&id(user.bytes()), Type::BYTEA), (was, Type::TEXT), (now, Type::TEXT)];
-                self.run(text, &values).await.map(drop).map_err(Fault::from)
+                self.run(text, &values).await?;
+                Ok(())
             }
-            Write::DeleteUser { id, was } => self.delete_user(*id, *was).await,
             Write::OpenSession { session, was } => self.open_session(session, *was).await,
             Write::CloseSession { user, id: session } => {
                 let values: [Value; 2] = [(&id(session.bytes()), Type::BYTEA), (&id(user.bytes()), Type::BYTEA)];
@@ -90,23 +148,9 @@ impl<'a> Draft<'a> {
                 self.run("delete from sessions where user_id = $1 and id <> $2", &values).await?;
                 Ok(())
             }
-            Write::KeepToken { token, most } => self.keep_token(token, *most).await,
-            Write::DropToken { owner, id } => self.drop_token(*owner, *id).await,
-            Write::DropTokens { owner, ids } => self.drop_tokens(*owner, ids).await,
-            Write::Challenge { user, kind, challenge } => self.ask(*user, *kind, challenge).await,
-            Write::Answer { user, kind, digest } => self.answer(*user, *kind, digest).await,
-            Write::CreateGroup(group) => self.create_group(group).await,
-            Write::ChangeGroup { group, was } => self.change_group(group, *was).await,
-            Write::DeleteGroup { id, was } => self.delete_group(*id, *was).await,
-            Write::CreatePermission(permission) => self.create_permission(permission).await,
-            Write::ChangePermission { permission, was } => self.change_permission(permission, *was).await,
-            Write::DeletePermission { name, was } => self.delete_permission(name, *was).await,
             Write::Revoke(revocation) => self.revoke(revocation).await,
-            Write::DropCovered { user, ids } => self.drop_covered(*user, ids).await,
-            Write::Count(counts) => self.count(counts).await,
-            Write::Forget(now) => self.forget(*now).await,
             Write::Record(event) => self.record(event).await,
-            Write::ForgetEvents(before) => self.forget_events(*before).await,
+            _ => Ok(()),
         }
     }
 
@@ -130,18 +174,27 @@ impl<'a> Draft<'a> {
     async fn in_name_of(&self, witness: &Witness) -> Outcome<()> {
         let session = id(witness.session.bytes());
         let lock_user = "select is_active, generation, rights_version from users where id = $1 for no key update";
-        let users = self.rows(lock_user, &[(&id(witness.user.bytes()), Type::BYTEA)]).await?;
-        let user = users.first().ok_or(StoreError::Ended)?;
         // Whoever ends the session or the API token drops its row in the same commit: that waits for this one, or this
         // one for that.
-        let lock = "select id from sessions where id = $1 for share";
-        self.rows(lock, &[(&session, Type::BYTEA)]).await?;
-        let lock = "select id from api_tokens where id = $1 for share";
-        self.rows(lock, &[(&session, Type::BYTEA)]).await?;
-        let epochs = self.rows("select value from facts where name = 'epoch' for share", &[]).await?;
-        let epoch = epochs.first().map(|row| rows::number(row, 0)).transpose()?.unwrap_or(0);
+        let lock_session = "select id from sessions where id = $1 for share";
+        let lock_token = "select id from api_tokens where id = $1 for share";
+        let lock_epoch = "select value from facts where name = 'epoch' for share";
         let ended = "select 1 from revocations where kind = $1 and id = $2";
-        let ended = self.rows(ended, &[(&REVOKED_SESSION, Type::INT2), (&session, Type::BYTEA)]).await?;
+        let (user_key, key) = ([(&id(witness.user.bytes()) as _, Type::BYTEA)], [(&session as _, Type::BYTEA)]);
+        let kind_and_key: [Value; 2] = [(&REVOKED_SESSION, Type::INT2), (&session, Type::BYTEA)];
+        // Sent at once, and done in this order: what is seen last is seen with all locks held.
+        let (users, in_session, in_token, epochs, ended) = join5(
+            self.rows(lock_user, &user_key),
+            self.rows(lock_session, &key),
+            self.rows(lock_token, &key),
+            self.rows(lock_epoch, &[]),
+            self.rows(ended, &kind_and_key),
+        )
+        .await;
+        let (users, epochs, ended) = (users?, epochs?, ended?);
+        (in_session?, in_token?);
+        let user = users.first().ok_or(StoreError::Ended)?;
+        let epoch = epochs.first().map(|row| rows::number(row, 0)).transpose()?.unwrap_or(0);
         let lives = ended.is_empty() && witness.epoch >= epoch;
         if !lives || !rows::at::<bool>(user, 0)? || rows::number(user, 1)? != witness.generation {
             return Err(StoreError::Ended.into());
@@ -269,10 +322,8 @@ impl<'a> Draft<'a> {
         let text = "update users set last_login = $2 where id = $1 and is_active and version = $3";
         let was = was.cast_signed();
         let values: [Value; 3] = [(&user, Type::BYTEA), (&session.created, Type::TIMESTAMPTZ), (&was, Type::INT8)];
-        if self.run(text, &values).await? == 0 {
-            return Err(StoreError::Changed.into());
-        }
-        self.drop_reset(session.user).await?;
+        let touched = self.run(text, &values);
+        let dropped = self.drop_reset(session.user);
         let text = "insert into sessions (id, user_id, created, ends, epoch, address, agent) \
             values ($1, $2, $3, $4, $5, $6, $7)";
         let values: [Value; 7] = [
@@ -284,7 +335,13 @@ impl<'a> Draft<'a> {
             (&session.address, Type::TEXT),
             (&session.agent, Type::TEXT),
         ];
-        self.run(text, &values).await?;
+        // Sent at once. A user who is gone is `Changed` before the insert is refused.
+        let (touched, dropped, inserted) = join3(touched, dropped, self.run(text, &values)).await;
+        if touched? == 0 {
+            return Err(StoreError::Changed.into());
+        }
+        dropped?;
+        inserted?;
         Ok(())
     }
 

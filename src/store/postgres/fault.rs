@@ -110,7 +110,7 @@ fn mended_by(error: &Error) -> Option<&'static str> {
     if let Some(io) = source.downcast_ref::<std::io::Error>() {
         return match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => Some(match why {
-                CertificateError::UnknownIssuer => {
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                     "name the authority that signed the server's certificate with sslrootcert=FILE"
                 }
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -13,8 +13,8 @@ use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
-    ApiToken, Challenge, Follow, Member, Meters, OpenSession, Page, Reply, Slice, State, Store, StoreError, UserOrder,
-    UserQuery, Write,
+    ApiToken, Challenge, Follow, Ledger, Member, Meters, OpenSession, Page, Reply, Slice, State, Store, StoreError,
+    UserOrder, UserQuery, Write,
 };
 use crate::user::User;
 
@@ -85,7 +85,7 @@ impl Shared {
 
     async fn find_users(&self, query: &UserQuery) -> Outcome<Page<User>> {
         let (filter, slice) = (&query.filter, &query.slice);
-        if slice.search.as_ref().is_some_and(|text| text.contains('\0')) {
+        if has_zero(slice) {
             return Ok(Page { items: Vec::new(), next: None });
         }
         let (column, after) = match query.order {
@@ -381,6 +381,10 @@ impl Store for Postgres {
     }
 
     fn follow(&self) -> Option<&dyn Follow> {
+        Some(self)
+    }
+
+    fn ledger(&self) -> Option<&dyn Ledger> {
         Some(self)
     }
 }

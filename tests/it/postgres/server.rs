@@ -129,6 +129,15 @@ impl Server {
         self.folder.path().join("data")
     }
 
+    /// Puts a file into its folder, for it alone to read.
+    pub(crate) fn put(&self, name: &str, text: &str) {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+        let (file, owner) = (self.data().join(name), fs::metadata(self.data()).unwrap());
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+
     fn log_file(&self) -> PathBuf {
         self.folder.path().join("log")
     }

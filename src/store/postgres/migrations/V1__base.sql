@@ -139,3 +139,9 @@ create table nodes (
     version text collate "C" not null,
     beat timestamptz not null
 );
+
+-- What an import is about to make and change, while it is neither finished nor taken back.
+create table journal (
+    place bigint primary key,
+    line text not null
+);
