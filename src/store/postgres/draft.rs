@@ -192,7 +192,8 @@ impl<'a> Draft<'a> {
         )
         .await;
         let (users, epochs, ended) = (users?, epochs?, ended?);
-        (in_session?, in_token?);
+        in_session?;
+        in_token?;
         let user = users.first().ok_or(StoreError::Ended)?;
         let epoch = epochs.first().map(|row| rows::number(row, 0)).transpose()?.unwrap_or(0);
         let lives = ended.is_empty() && witness.epoch >= epoch;

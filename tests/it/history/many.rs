@@ -113,6 +113,8 @@ impl Torments for Many {
                     self.cluster.standby.kill();
                     self.wait(0, 1_500);
                     self.cluster.standby.start_again();
+                    // A node does not start without it.
+                    drop(Handle::current().block_on(self.cluster.standby.client("postgres")));
                 }
             }
         }
