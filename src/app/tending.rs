@@ -21,6 +21,11 @@ use crate::store::{Slice, Write};
 /// How often memory is compared with the store and rid of what is over.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 
+/// How many rounds pass until a store that several nodes share is rid of what is over again, and at most how many more:
+/// the nodes do not all come at once.
+const SHARED_FORGET_ROUNDS: u64 = 20;
+const SHARED_FORGET_SPREAD: u64 = 20;
+
 /// How many rounds of tending pass between two sweeps of memory.
 const SWEEP_ROUNDS: u64 = 600;
 
@@ -62,7 +67,7 @@ impl App {
     }
 
     async fn tend_alone(&self) {
-        let mut rounds = 0u64;
+        let (mut rounds, mut forget_at) = (0u64, self.next_forgetting(0));
         if let Err(why) = self.look_at_the_clock().await {
             tracing::warn!(%why, "the audit log could not be read, to judge the clock by it");
         }
@@ -83,10 +88,11 @@ impl App {
             {
                 tracing::error!(%why, "what the clock had made over could not be ended");
             }
-            if store.is_ready()
-                && let Err(why) = self.forget_some().await
-            {
-                tracing::warn!(%why, "what is over could not be dropped");
+            if store.is_ready() && rounds >= forget_at {
+                forget_at = self.next_forgetting(rounds);
+                if let Err(why) = self.forget_some().await {
+                    tracing::warn!(%why, "what is over could not be dropped");
+                }
             }
             if store.is_ready()
                 && let Err(why) = self.keep_counts().await
@@ -102,6 +108,14 @@ impl App {
             }
             rounds += 1;
         }
+    }
+
+    /// The round in which the store is rid of what is over, after this one.
+    fn next_forgetting(&self, round: u64) -> u64 {
+        if self.0.store.follow().is_none() {
+            return round;
+        }
+        round + SHARED_FORGET_ROUNDS + getrandom::u64().unwrap_or_default() % SHARED_FORGET_SPREAD
     }
 
     /// Drops, in the store, the oldest of what covers nothing any more.

@@ -49,6 +49,9 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a commit is tried when others are in its way, or its connection was lost before the commit itself.
 const TRIES: u32 = 8;
 
+/// Most transactions that one call forgets by, each of them short.
+const PASSES: u32 = 100;
+
 /// What begins a commit. The limits end what hangs at the server, too.
 const BEGIN: &str = "begin isolation level read committed; set local synchronous_commit = on; \
     set local statement_timeout = 10000; set local idle_in_transaction_session_timeout = 10000";
@@ -226,6 +229,18 @@ impl Shared {
     }
 
     async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let forgets = |write: &Write| matches!(write, Write::Forget(_) | Write::ForgetEvents(_));
+        let passes = if writes.iter().all(forgets) { PASSES } else { 1 };
+        for _ in 0..passes {
+            if !self.commit_once(writes).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there may be more to forget.
+    async fn commit_once(&self, writes: &[Write]) -> Result<bool, StoreError> {
         let is_ending = AtomicBool::new(false);
         let commit = async {
             let mut tries = 0;
@@ -251,13 +266,14 @@ impl Shared {
         self.judged(done)
     }
 
-    async fn try_commit(&self, writes: &[Write], is_ending: &AtomicBool) -> Result<(), Fault> {
+    async fn try_commit(&self, writes: &[Write], is_ending: &AtomicBool) -> Result<bool, Fault> {
         let lease = self.pool.lease().await?;
         let client = lease.client()?;
         // Answered before anything else is sent: what follows a begin that failed would not be undone.
         let begun = client.batch_execute(BEGIN).await.map_err(Fault::from);
+        let mut draft = Draft::new(client);
         let applied = match begun {
-            Ok(()) => Draft::new(client).apply(writes).await,
+            Ok(()) => draft.apply(writes).await,
             Err(fault) => Err(fault),
         };
         // A commit that waits for a standby must not be cancelled: it would take effect with nobody having a copy.
@@ -273,8 +289,9 @@ impl Shared {
         let ended = client.batch_execute(COMMIT).await;
         match ended {
             Ok(()) => {
+                let is_more = draft.is_more_to_forget();
                 lease.give_back();
-                Ok(())
+                Ok(is_more)
             }
             // Said by the server: it did not happen.
             Err(e) if is_conflict(&e) => {

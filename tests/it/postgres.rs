@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signet::store::SharedStore;
 use signet::store::postgres::{Address, Postgres, migrate};
+use signet::store::{SharedStore, Slice, UserOrder, UserQuery, Write};
 
 use crate::store::{
     conforms, conforms_in_mail, drops_what_is_covered, keeps_the_log, knows_the_latest_end_that_it_forgot,
@@ -94,4 +94,34 @@ fn an_address_that_proves_nothing_or_is_none_is_refused_and_never_repeated() {
     }
     let address = Address::parse("postgres://a:secret@h,i:5433/d?sslmode=disable").unwrap();
     assert_eq!(format!("{address:?}"), "postgres://***");
+}
+
+#[tokio::test]
+async fn what_is_over_is_forgotten_in_one_call_and_a_cursor_that_is_no_text_finds_nothing() {
+    let server = Server::start();
+    let store = server.store("much").await;
+    let client = server.client("much").await;
+    let many = "insert into events select timestamptz '2020-01-01Z' + n * interval '1 s', decode(lpad(to_hex(n), 32, '0'), \
+        'hex'), '{}' from generate_series(1, 4500) n; \
+        insert into sessions select decode(lpad(to_hex(n), 32, '0'), 'hex'), u.id, now(), '2020-01-01Z', 0, '', '' \
+        from users u, generate_series(1, 4500) n";
+    outages::create(&store, "somebody").await.unwrap();
+    client.batch_execute(many).await.unwrap();
+    let left = async || {
+        let count = "select (select count(*) from events), (select count(*) from sessions)";
+        let row = client.query_one(count, &[]).await.unwrap();
+        (row.get::<_, i64>(0), row.get::<_, i64>(1))
+    };
+    assert_eq!(left().await, (4500, 4500));
+    let now = chrono::DateTime::from_timestamp(1_600_000_000, 0).unwrap();
+    store.commit(vec![Write::Forget(now), Write::ForgetEvents(now)]).await.unwrap();
+    assert_eq!(left().await, (0, 0));
+    for order in [UserOrder::Username, UserOrder::DateJoined, UserOrder::LastLogin] {
+        let find = async |after: Option<&str>| {
+            let slice = Slice { after: after.map(str::to_owned), search: None, limit: 5 };
+            let query = UserQuery { slice, order, ..UserQuery::default() };
+            store.find_users(query).await.unwrap().items.len()
+        };
+        assert_eq!((find(None).await, find(Some("a\0b")).await), (1, 0));
+    }
 }

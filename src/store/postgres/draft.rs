@@ -6,19 +6,22 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::{join_all, join3, join5};
+use futures_util::future::{join_all, join5};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 
 use super::fault::Fault;
 use super::rows;
 use crate::claims::{ChallengeKind, SessionId, UserId};
-use crate::store::{Count, OpenSession, Revocation, StoreError, Witness, Write};
+use crate::store::{Count, StoreError, Witness, Write};
 use crate::user::{User, address_key};
 
 mod catalogue;
 mod forget;
+mod plain;
 mod token;
+
+use plain::is_plain;
 
 /// A value and its type: statements are not prepared, as a pooler may hand each one to another connection.
 pub(super) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -31,31 +34,24 @@ pub(super) const REVOKED_USER: i16 = 2;
 /// Most writes that are sent before the first one is answered.
 const FLIGHT: usize = 16;
 
-/// Whether the write decides nothing by what it reads, and may be sent with others like it: what it does and finds depends
-/// on the order at the server alone.
-fn is_plain(write: &Write) -> bool {
-    match write {
-        Write::Revoke(revocation) => !matches!(revocation, Revocation::Epoch(_)),
-        Write::UpgradePassword { .. }
-        | Write::OpenSession { .. }
-        | Write::CloseSession { .. }
-        | Write::CloseSessions { .. }
-        | Write::Record(_) => true,
-        _ => false,
-    }
-}
-
 pub(super) struct Draft<'a> {
     client: &'a Client,
     /// Users that this commit has changed.
     changed: BTreeSet<UserId>,
     /// Whether an active superuser was lost, and one who may enter administration.
     lost: (bool, bool),
+    /// Whether there may be more to forget than this commit has.
+    is_more: bool,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(client: &'a Client) -> Self {
-        Self { client, changed: BTreeSet::new(), lost: (false, false) }
+        Self { client, changed: BTreeSet::new(), lost: (false, false), is_more: false }
+    }
+
+    /// Whether there may be more to forget than what was written has.
+    pub(super) fn is_more_to_forget(&self) -> bool {
+        self.is_more
     }
 
     async fn rows(&self, text: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
@@ -124,33 +120,6 @@ impl<'a> Draft<'a> {
             | Write::CloseSessions { .. }
             | Write::Revoke(_)
             | Write::Record(_) => self.write_plain(write).await,
-        }
-    }
-
-    /// A write of those that [`is_plain`] knows, and nothing for others.
-    async fn write_plain(&self, write: &Write) -> Outcome<()> {
-        match write {
-            Write::UpgradePassword { user, was, now } => {
-                let text = "update users set password = $3 where id = $1 and password = $2";
-                let values: [Value; 3] = [(&id(user.bytes()), Type::BYTEA), (was, Type::TEXT), (now, Type::TEXT)];
-                self.run(text, &values).await?;
-                Ok(())
-            }
-            Write::OpenSession { session, was } => self.open_session(session, *was).await,
-            Write::CloseSession { user, id: session } => {
-                let values: [Value; 2] = [(&id(session.bytes()), Type::BYTEA), (&id(user.bytes()), Type::BYTEA)];
-                self.run("delete from sessions where id = $1 and user_id = $2", &values).await?;
-                Ok(())
-            }
-            Write::CloseSessions { user, keep } => {
-                let keep = keep.map(|keep| keep.bytes().to_vec()).unwrap_or_default();
-                let values: [Value; 2] = [(&id(user.bytes()), Type::BYTEA), (&keep, Type::BYTEA)];
-                self.run("delete from sessions where user_id = $1 and id <> $2", &values).await?;
-                Ok(())
-            }
-            Write::Revoke(revocation) => self.revoke(revocation).await,
-            Write::Record(event) => self.record(event).await,
-            _ => Ok(()),
         }
     }
 
@@ -316,64 +285,6 @@ impl<'a> Draft<'a> {
         let reset = rows::kind(ChallengeKind::Reset);
         let values: [Value; 2] = [(&id(user.bytes()), Type::BYTEA), (&reset, Type::INT2)];
         self.run("delete from challenges where user_id = $1 and kind = $2", &values).await
-    }
-
-    async fn open_session(&self, session: &OpenSession, was: u64) -> Outcome<()> {
-        let user = id(session.user.bytes());
-        let text = "update users set last_login = $2 where id = $1 and is_active and version = $3";
-        let was = was.cast_signed();
-        let values: [Value; 3] = [(&user, Type::BYTEA), (&session.created, Type::TIMESTAMPTZ), (&was, Type::INT8)];
-        let touched = self.run(text, &values);
-        let dropped = self.drop_reset(session.user);
-        let text = "insert into sessions (id, user_id, created, ends, epoch, address, agent) \
-            values ($1, $2, $3, $4, $5, $6, $7)";
-        let values: [Value; 7] = [
-            (&id(session.id.bytes()), Type::BYTEA),
-            (&user, Type::BYTEA),
-            (&session.created, Type::TIMESTAMPTZ),
-            (&session.ends, Type::TIMESTAMPTZ),
-            (&session.epoch.cast_signed(), Type::INT8),
-            (&session.address, Type::TEXT),
-            (&session.agent, Type::TEXT),
-        ];
-        // Sent at once. A user who is gone is `Changed` before the insert is refused.
-        let (touched, dropped, inserted) = join3(touched, dropped, self.run(text, &values)).await;
-        if touched? == 0 {
-            return Err(StoreError::Changed.into());
-        }
-        dropped?;
-        inserted?;
-        Ok(())
-    }
-
-    async fn revoke(&self, revocation: &Revocation) -> Outcome<()> {
-        let (kind, of, generation, rights_version, until) = match *revocation {
-            Revocation::Epoch(epoch) => {
-                let raise = "update facts set value = greatest(value, $1) where name = 'epoch'";
-                self.run(raise, &[(&epoch.cast_signed(), Type::INT8)]).await?;
-                // What was dropped covered tokens of older epochs only.
-                self.run("delete from facts where name = 'forgotten'", &[]).await?;
-                return Ok(());
-            }
-            Revocation::Session { id, until } => (REVOKED_SESSION, id.bytes().to_vec(), 0, 0, until),
-            Revocation::User { id, generation, rights_version, until } => {
-                (REVOKED_USER, id.bytes().to_vec(), generation.cast_signed(), rights_version.cast_signed(), until)
-            }
-        };
-        let text = "insert into revocations (kind, id, generation, rights_version, until) \
-            values ($1, $2, $3, $4, $5) on conflict (kind, id) do update set \
-            generation = greatest(revocations.generation, excluded.generation), \
-            rights_version = greatest(revocations.rights_version, excluded.rights_version), \
-            until = greatest(revocations.until, excluded.until), covered = false, changed = clock_timestamp()";
-        let values: [Value; 5] = [
-            (&kind, Type::INT2),
-            (&of, Type::BYTEA),
-            (&generation, Type::INT8),
-            (&rights_version, Type::INT8),
-            (&until, Type::TIMESTAMPTZ),
-        ];
-        self.run(text, &values).await?;
-        Ok(())
     }
 
     async fn count(&self, counts: &[Count]) -> Outcome<()> {

@@ -1,11 +1,12 @@
 //! What the server is asked: counted in its own log.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::Server as Database;
+use super::{Server as Database, until};
 use crate::harness::{Options, PASSWORD, Server};
 
 /// The transactions in a part of the log that have to do with users, sessions or events: none of those by which a node
@@ -68,4 +69,8 @@ async fn a_log_in_is_one_read_and_one_write_a_log_out_one_write_and_a_verified_r
     let wrong = json!({ "username": "alice", "password": format!("{PASSWORD}!") });
     server.anonymous().post("/v1/login", wrong).await.is(StatusCode::UNAUTHORIZED);
     assert_eq!(since().len(), 2);
+    // What is over is not looked for all the time, by every node.
+    until("it is not tended", async || database.log().contains("insert into nodes")).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(!database.log().contains("delete from revocations"));
 }

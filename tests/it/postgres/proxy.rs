@@ -72,7 +72,7 @@ async fn forward(
                 if is_cut {
                     if arrives {
                         // The server has done it when it answers.
-                        let _answered = server.read(&mut answered).await.ok()?;
+                        let _heard = server.read(&mut answered).await.ok()?;
                     }
                     *cut.lock().unwrap() = Cut::Nowhere;
                     cuts.fetch_add(1, Ordering::SeqCst);

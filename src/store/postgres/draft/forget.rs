@@ -22,10 +22,11 @@ impl Draft<'_> {
         Ok(())
     }
 
-    pub(super) async fn forget_events(&self, before: DateTime<Utc>) -> Outcome<()> {
+    pub(super) async fn forget_events(&mut self, before: DateTime<Utc>) -> Outcome<()> {
         let text = "delete from events where (at, id) in (select at, id from events where at < $1 \
             order by at, id limit $2 for update skip locked)";
-        self.run(text, &[(&before, Type::TIMESTAMPTZ), (&FORGET_MAX, Type::INT8)]).await?;
+        let gone = self.run(text, &[(&before, Type::TIMESTAMPTZ), (&FORGET_MAX, Type::INT8)]).await?;
+        self.is_more |= gone == FORGET_MAX.cast_unsigned();
         Ok(())
     }
 
@@ -44,12 +45,14 @@ impl Draft<'_> {
         Ok(())
     }
 
-    pub(super) async fn forget(&self, now: DateTime<Utc>) -> Outcome<()> {
+    pub(super) async fn forget(&mut self, now: DateTime<Utc>) -> Outcome<()> {
         let values: [Value; 2] = [(&now, Type::TIMESTAMPTZ), (&FORGET_MAX, Type::INT8)];
         let text = "delete from revocations where (kind, id) in (select kind, id from revocations where until <= $1 \
             order by until limit $2 for update skip locked) returning until";
         let mut last = None;
-        for row in self.rows(text, &values).await? {
+        let gone = self.rows(text, &values).await?;
+        self.is_more |= gone.len() as u64 == FORGET_MAX.cast_unsigned();
+        for row in gone {
             last = Some(latest(last, rows::at(&row, 0)?));
         }
         if let Some(last) = last {
@@ -67,7 +70,7 @@ impl Draft<'_> {
             "delete from counters where key in (select key from counters where until <= $1 \
                 order by until limit $2 for update skip locked)",
         ] {
-            self.run(text, &values).await?;
+            self.is_more |= self.run(text, &values).await? == FORGET_MAX.cast_unsigned();
         }
         self.run("delete from nodes where beat < clock_timestamp() - interval '1 day'", &[]).await?;
         Ok(())
