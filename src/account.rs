@@ -134,8 +134,12 @@ pub async fn first_superuser(app: &App, given: Option<&str>) -> Result<Option<Pa
     admin.is_superuser = true;
     let event = Event::new(app.now(), Action::CreateUser, &Client::default());
     let event = event.to(Target::user(admin.id, admin.username.as_str())).with(differences(app, None, &admin));
-    app.commit(vec![Write::CreateUser(Box::new(admin)), Write::Record(Box::new(event))]).await?;
-    Ok(random)
+    match app.commit(vec![Write::CreateUser(Box::new(admin)), Write::Record(Box::new(event))]).await {
+        Ok(()) => Ok(random),
+        // Another node on the same store was faster.
+        Err(Error::Taken(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Tries again while somebody else is faster.

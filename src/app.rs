@@ -132,7 +132,8 @@ struct Wired {
 
 impl App {
     /// Wires the parts, and loads what every request needs into memory. After `Ok` the first request finds
-    /// every revocation in place.
+    /// every revocation in place. On a shared store no session is accepted before [`App::hear`], or [`App::tend`], has
+    /// heard from it.
     ///
     /// # Errors
     /// When the store cannot be read or the hash workers cannot be started, or data is to be sealed and no key can.
@@ -167,7 +168,7 @@ impl App {
         app.show_meters();
         app.choose_keys(&app.tokens().keyring());
         let from = app.load().await?;
-        app.begin_to_follow(from).await?;
+        app.go_on_from(from);
         Ok(app)
     }
 

@@ -155,6 +155,7 @@ impl Server {
             ..Parts::new(store, keyring, Arc::new(now))
         };
         let app = App::open(parts).await.map_err(cannot)?;
+        app.hear().await.map_err(cannot)?;
         let given = config.admin_password.as_ref().map(|secret| secret.0.as_str());
         let admin_password = account::first_superuser(&app, given).await.map_err(cannot)?;
         let origins = if config.origins.is_empty() {

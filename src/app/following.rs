@@ -33,6 +33,9 @@ const GAP: Duration = Duration::from_secs(15);
 /// How long to wait between two glances, so that many endings at once are seen together.
 const GLANCE_PAUSE: Duration = Duration::from_millis(3);
 
+/// The same after one that failed.
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often what is held is compared with the store.
 const COMPARE_EVERY: Duration = Duration::from_mins(5);
 
@@ -129,33 +132,45 @@ impl App {
         self.0.following.as_ref().and_then(Following::staleness)
     }
 
-    /// Everything that was read at the start goes on from there.
-    pub(super) async fn begin_to_follow(&self, from: Moment) -> Result<(), Error> {
+    /// Everything of before was read.
+    pub(super) fn go_on_from(&self, moment: Moment) {
+        if let Some(following) = &self.0.following {
+            following.go_on_from(moment);
+        }
+    }
+
+    /// Hears from a shared store now. After `Ok` everything is known here that was acknowledged before the call.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store did not answer in time, or makes nothing durable.
+    pub async fn hear(&self) -> Result<(), Error> {
         let (Some(following), Some(follow)) = (&self.0.following, self.0.store.follow()) else { return Ok(()) };
-        following.go_on_from(from);
         self.read(following, follow).await
     }
 
     /// Until dropped: keeps memory in step with a store that is shared. Returns at once when it is not.
     pub(super) async fn follow(&self) {
         let (Some(following), Some(follow)) = (&self.0.following, self.0.store.follow()) else { return };
-        let mut read = Instant::now();
+        let mut pause = GLANCE_PAUSE;
+        let mut next = Instant::now();
         let mut compared = Instant::now();
         let mut is_hearing = true;
         loop {
             let stirred = async {
-                tokio::time::sleep(GLANCE_PAUSE).await;
+                tokio::time::sleep(pause).await;
                 follow.stirred().await;
             };
             let is_called = tokio::select! {
-                () = tokio::time::sleep_until(read + following.every()) => false,
+                () = tokio::time::sleep_until(next) => false,
                 () = stirred => true,
             };
             let done =
                 if is_called { self.glance(following, follow).await } else { self.read(following, follow).await };
             if !is_called {
-                read = Instant::now();
+                next = Instant::now() + following.every();
             }
+            // A line that is lost as soon as it is there is not asked for without end.
+            pause = if done.is_ok() { GLANCE_PAUSE } else { FAILURE_PAUSE };
             match done {
                 Ok(()) if !is_hearing && !is_called => {
                     is_hearing = true;

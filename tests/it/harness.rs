@@ -154,6 +154,7 @@ impl Server {
         })
         .await
         .unwrap();
+        app.hear().await.unwrap();
         account::first_superuser(&app, Some(PASSWORD)).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -2,7 +2,7 @@
 //!
 //! Owns the course of a history, chapter by chapter; `SIGNET_HISTORY` says how many seconds it takes, and `SIGNET_SEED`
 //! with what it begins. Each chapter is a new server, some dozen clients (`load.rs`), and what is done to it
-//! (`nemesis.rs`). Everything is written down (`record.rs`) and then judged by `model.rs`: whether what was acknowledged
+//! (`nemesis.rs`); or three nodes on a shared store (`many.rs`), of which each may lag behind by the bound. Everything is written down (`record.rs`) and then judged by `model.rs`: whether what was acknowledged
 //! holds, of revocations, users, passwords and rights, and nothing happened that nobody asked for. A file that does not
 //! hold is kept, and judged again by `SIGNET_HISTORY_FILE`.
 
@@ -14,17 +14,21 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use crate::harness::PASSWORD;
 use crate::model::History;
-use desk::Desk;
+use crate::program::Door;
+use desk::{Desk, Place};
 use load::{Client, Scene};
-use nemesis::Nemesis;
+use many::Many;
+use nemesis::{Nemesis, Torments};
 use record::Recorder;
 
 mod desk;
 mod itself;
 mod load;
+mod many;
 mod nemesis;
 mod record;
 
@@ -48,12 +52,15 @@ struct Chapter {
 }
 
 /// Runs a chapter, and writes it into the file.
-async fn chapter(seed: u64, seconds: u64, file: &Path) -> Chapter {
-    let folder = TempDir::new().unwrap();
-    let (nemesis, place) = Nemesis::start(folder.path(), seed);
-    let id = id_of_admin(&nemesis).await;
-    let recorder = Recorder::open(file, "admin", &id, PASSWORD, seed);
-    let desk = Desk::open(recorder, place);
+async fn chapter<T: Torments>(
+    (nemesis, places): (T, Vec<watch::Receiver<Place>>),
+    seed: u64,
+    seconds: u64,
+    file: &Path,
+) -> Chapter {
+    let id = id_of_admin(&nemesis.door()).await;
+    let recorder = Recorder::open(file, "admin", &id, PASSWORD, seed, nemesis.bound());
+    let desk = Desk::open(recorder, places);
     let scene = Arc::new(Scene::make(&desk).await);
     let until = Instant::now() + Duration::from_secs(seconds);
     let raging = tokio::task::spawn_blocking({
@@ -68,16 +75,18 @@ async fn chapter(seed: u64, seconds: u64, file: &Path) -> Chapter {
     for client in join_all(clients).await {
         client.unwrap();
     }
+    // What was acknowledged last is known everywhere then.
+    tokio::time::sleep(nemesis.bound()).await;
     look_back(&desk, &scene).await;
     let tokens = desk.tokens().len();
     let history = desk.close().close();
-    let acts = nemesis.acts.clone();
+    let acts = nemesis.acts();
     nemesis.stop();
     Chapter { history, acts, tokens }
 }
 
-async fn id_of_admin(nemesis: &Nemesis) -> String {
-    let mut admin = nemesis.door().anonymous();
+async fn id_of_admin(door: &Door) -> String {
+    let mut admin = door.anonymous();
     assert_eq!(admin.log_in("admin", PASSWORD).await, Some(200));
     let me = admin.want(200, reqwest::Method::GET, "/v1/me", Value::Null).await.unwrap();
     me["id"].as_str().unwrap().to_owned()
@@ -117,23 +126,22 @@ fn complain(faults: &[String], file: &Path) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_was_acknowledged_holds_whatever_is_done_to_the_server() {
-    let seconds = setting("SIGNET_HISTORY").map_or(5, |seconds| seconds.parse().unwrap());
+/// Runs chapters for so long, and judges each.
+async fn run<T: Torments>(name: &str, seconds: u64, begin: impl AsyncFn(u64) -> (T, Vec<watch::Receiver<Place>>)) {
     let seed: u64 = setting("SIGNET_SEED").map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
     let (mut left, mut number) = (seconds, 0);
     while left > 0 {
         let (now, begun) = (left.min(CHAPTER), Instant::now());
         let seed = seed.wrapping_add(number);
-        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("history-{seed}.jsonl"));
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{seed}.jsonl"));
         println!("SIGNET_SEED={seed}, {now} s");
-        let Chapter { mut history, acts, tokens } = chapter(seed, now, &file).await;
+        let Chapter { mut history, acts, tokens } = chapter(begin(seed).await, seed, now, &file).await;
         let (ran, judging) = (begun.elapsed(), Instant::now());
         let faults = history.faults();
         let (acknowledged, open) = history.changes();
         println!(
-            "{} calls in {ran:.1?}, {acknowledged} changes acknowledged and {open} that may have happened, {tokens} tokens; \
-             the server was {acts:?}; judged in {:.1?}: {} wrong",
+            "{name}: {} calls in {ran:.1?}, {acknowledged} changes acknowledged and {open} that may have happened, {tokens} tokens; \
+             done to it: {acts:?}; judged in {:.1?}: {} wrong",
             history.len(),
             judging.elapsed(),
             faults.len()
@@ -143,6 +151,27 @@ async fn what_was_acknowledged_holds_whatever_is_done_to_the_server() {
         std::fs::remove_file(&file).unwrap();
         (left, number) = (left - now, number + 1);
     }
+}
+
+fn seconds() -> u64 {
+    setting("SIGNET_HISTORY").map_or(5, |seconds| seconds.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_holds_whatever_is_done_to_the_server() {
+    let folders = std::sync::Mutex::new(Vec::new());
+    let begin = async |seed| {
+        let folder = TempDir::new().unwrap();
+        let begun = Nemesis::start(folder.path(), seed);
+        folders.lock().unwrap().push(folder);
+        begun
+    };
+    run("history", seconds(), begin).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_at_one_node_holds_at_all_of_them_within_the_bound() {
+    run("nodes", seconds().div_ceil(2), Many::start).await;
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Where all clients of a history call from: the server's address, their passwords, and the one record of what was seen.
+//! Where all clients of a history call from: the nodes' addresses, their passwords, and the one record of what was seen.
 //!
 //! Owns how a call is made and written down. An answer that leaves open what happened is none.
 
@@ -13,13 +13,14 @@ use tokio::sync::watch;
 use super::record::{Event, Recorder};
 use crate::harness::PASSWORD;
 
-/// The server's address; `None` while it has none.
+/// A node's address; `None` while it has none.
 pub(super) type Place = Option<String>;
 
 /// What all clients share.
 pub(super) struct Desk {
     recorder: Mutex<Recorder>,
-    place: watch::Receiver<Place>,
+    /// One for each node.
+    places: Vec<watch::Receiver<Place>>,
     is_over: AtomicBool,
     http: reqwest::Client,
     /// The passwords that a user may have, the likeliest last. Each is set once.
@@ -41,13 +42,13 @@ impl Reply {
 }
 
 impl Desk {
-    /// With a record, for a server at that place.
-    pub(super) fn open(recorder: Recorder, place: watch::Receiver<Place>) -> Arc<Self> {
+    /// With a record, for nodes at those places.
+    pub(super) fn open(recorder: Recorder, places: Vec<watch::Receiver<Place>>) -> Arc<Self> {
         // Longer than any stop of the process, so that whoever waits through one is answered.
         let http = reqwest::Client::builder().timeout(Duration::from_secs(8)).build().unwrap();
         let desk = Self {
             recorder: Mutex::new(recorder),
-            place,
+            places,
             is_over: AtomicBool::new(false),
             http,
             passwords: Mutex::default(),
@@ -102,11 +103,12 @@ impl Desk {
         tokens.into_iter().map(|(text, is_api, is_somebody)| (text.to_string(), is_api, is_somebody)).collect()
     }
 
-    /// The server's address, as soon as there is one.
-    async fn up(&self) -> Option<String> {
-        let mut place = self.place.clone();
+    /// One of the nodes, and its address, as soon as it has one.
+    async fn up(&self) -> Option<(usize, String)> {
+        let node = fastrand::usize(..self.places.len());
+        let mut place = self.places[node].clone();
         let found = place.wait_for(Option::is_some).await.ok()?;
-        found.clone()
+        found.clone().map(|base| (node, base))
     }
 
     /// Lets the clients come to their end.
@@ -132,7 +134,7 @@ impl Desk {
         token: Option<&str>,
         is_api: bool,
     ) -> Option<Reply> {
-        let base = self.up().await?;
+        let (node, base) = self.up().await?;
         let (method, path) = what.split_once(' ').unwrap();
         let mut request = self.http.request(method.parse().unwrap(), format!("{base}{path}"));
         match token {
@@ -144,7 +146,7 @@ impl Desk {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let (method, path, token) = (method.to_owned(), path.to_owned(), token.map(str::to_owned));
-        let call = self.see(&Event::Begins { client, node: 0, method, path, body, token });
+        let call = self.see(&Event::Begins { client, node, method, path, body, token });
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(why) => {

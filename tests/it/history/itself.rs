@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::chapter;
+use super::nemesis::Nemesis;
 use super::record::{Event, Line, read, told};
 
 /// Where the call was noted, that was answered here.
@@ -131,7 +132,7 @@ async fn what_is_changed_in_a_history_is_noticed() {
     let file = folder.path().join("history");
     let seed = fastrand::u64(..);
     println!("SIGNET_SEED={seed}");
-    let mut honest = chapter(seed, 2, &file).await.history;
+    let mut honest = chapter(Nemesis::start(folder.path(), seed), seed, 2, &file).await.history;
     assert_eq!(honest.faults(), [""; 0]);
     let lines = read(&file);
     assert_eq!(told(&lines).len(), honest.len(), "the file tells all of it");

@@ -18,13 +18,27 @@ use super::desk::{Desk, Place};
 use super::record::Event;
 use crate::program::{Door, Program, command, command_on_a_bad_disk, disk_can_fail};
 
+/// Whoever does something to the servers of a history.
+pub(super) trait Torments: Send + Sized + 'static {
+    /// For how long a node may not know what another one has acknowledged.
+    fn bound(&self) -> Duration;
+    /// Does one thing after the other until then. What is there at the end is whole.
+    fn rage(self, desk: &Arc<Desk>, until: Instant) -> Self;
+    /// Where a server is called, while nothing is done to it.
+    fn door(&self) -> Door;
+    /// How often each thing was done.
+    fn acts(&self) -> BTreeMap<&'static str, usize>;
+    /// Ends it in order.
+    fn stop(self);
+}
+
+/// One server, with a store of its own.
 pub(super) struct Nemesis {
     folder: PathBuf,
     program: Program,
     place: watch::Sender<Place>,
     rng: Rng,
-    /// How often each thing was done.
-    pub(super) acts: BTreeMap<&'static str, usize>,
+    acts: BTreeMap<&'static str, usize>,
 }
 
 /// Starts the program on the folder, so that its disk can be full and, where that is possible, give errors.
@@ -36,19 +50,43 @@ fn start(folder: &Path) -> Program {
 }
 
 impl Nemesis {
-    pub(super) fn start(folder: &Path, seed: u64) -> (Self, watch::Receiver<Place>) {
+    pub(super) fn start(folder: &Path, seed: u64) -> (Self, Vec<watch::Receiver<Place>>) {
         let program = start(folder);
         let (place, places) = watch::channel(Some(program.base.clone()));
         let rng = Rng::with_seed(seed);
-        (Self { folder: folder.to_owned(), program, place, rng, acts: BTreeMap::new() }, places)
+        (Self { folder: folder.to_owned(), program, place, rng, acts: BTreeMap::new() }, vec![places])
     }
 
     fn wait(&mut self, least: u64, most: u64) {
         sleep(Duration::from_millis(self.rng.u64(least..most)));
     }
 
-    /// Does one thing after the other until then; at the end the server is one that was killed and started again.
-    pub(super) fn rage(mut self, desk: &Arc<Desk>, until: Instant) -> Self {
+    /// Ends the process, and starts the next one, on the second or third attempt perhaps.
+    fn again(mut self, desk: &Desk, end: impl FnOnce(Program)) -> Self {
+        end(self.program);
+        self.place.send_replace(None);
+        desk.see(&Event::Died { node: 0 });
+        for _ in 0..self.rng.u8(..3) {
+            let mut process = command(&self.folder);
+            let mut process =
+                process.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+            sleep(Duration::from_micros(self.rng.u64(..60_000)));
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        self.program = start(&self.folder);
+        self.place.send_replace(Some(self.program.base.clone()));
+        self
+    }
+}
+
+impl Torments for Nemesis {
+    fn bound(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// At the end the server is one that was killed and started again.
+    fn rage(mut self, desk: &Arc<Desk>, until: Instant) -> Self {
         while Instant::now() < until {
             self.wait(100, 1_200);
             let what = match self.rng.u8(..100) {
@@ -93,30 +131,15 @@ impl Nemesis {
         self.again(desk, Program::kill)
     }
 
-    /// Ends the process, and starts the next one, on the second or third attempt perhaps.
-    fn again(mut self, desk: &Desk, end: impl FnOnce(Program)) -> Self {
-        end(self.program);
-        self.place.send_replace(None);
-        desk.see(&Event::Died { node: 0 });
-        for _ in 0..self.rng.u8(..3) {
-            let mut process = command(&self.folder);
-            let mut process =
-                process.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-            sleep(Duration::from_micros(self.rng.u64(..60_000)));
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
-        self.program = start(&self.folder);
-        self.place.send_replace(Some(self.program.base.clone()));
-        self
-    }
-
-    /// Where the server is called, while nothing is done to it.
-    pub(super) fn door(&self) -> Door {
+    fn door(&self) -> Door {
         self.program.door()
     }
 
-    pub(super) fn stop(self) {
+    fn acts(&self) -> BTreeMap<&'static str, usize> {
+        self.acts.clone()
+    }
+
+    fn stop(self) {
         self.program.stop();
     }
 }

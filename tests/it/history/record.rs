@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,11 +52,13 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// Opens a history of a server with this superuser.
-    pub(super) fn open(path: &Path, name: &str, id: &str, password: &str, seed: u64) -> Self {
+    pub(super) fn open(path: &Path, name: &str, id: &str, password: &str, seed: u64, bound: Duration) -> Self {
         let (name, id, password) = (name.to_owned(), id.to_owned(), password.to_owned());
-        let history = History::with(&name, &id, &password);
+        let bound = u64::try_from(bound.as_nanos()).unwrap();
+        let mut history = History::with(&name, &id, &password);
+        history.bound(bound);
         let mut recorder = Self { history, file: BufWriter::new(File::create(path).unwrap()), began: Instant::now() };
-        recorder.write(&Event::Opens { name, id, password, seed, bound: 0 });
+        recorder.write(&Event::Opens { name, id, password, seed, bound });
         recorder
     }
 

@@ -61,6 +61,55 @@ impl Server {
         server
     }
 
+    /// A standby of the server, which has a copy of all that is committed there from now on, once it is asked to wait
+    /// for it ([`Server::waits_for_standby`]).
+    pub(crate) fn standby_of(primary: &Self) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let copied = as_postgres(&binaries().join("pg_basebackup"))
+            .args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--wal-method=stream", "--no-password"])
+            .args(["-h", "127.0.0.1", "-U", "signet", "-p", &primary.port.to_string(), "-D"])
+            .arg(folder.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut standby = Self { child: None, port, settings: primary.settings.clone(), folder };
+        standby.start_again();
+        standby
+    }
+
+    /// From now on a commit is acknowledged when a standby has it too.
+    pub(crate) async fn waits_for_standby(&self) {
+        let client = self.client("postgres").await;
+        let until = Instant::now() + Duration::from_secs(30);
+        let streams = "select 1 from pg_stat_replication where state = 'streaming'";
+        while client.query(streams, &[]).await.unwrap().is_empty() {
+            assert!(Instant::now() < until, "the standby does not follow\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        client.execute("alter system set synchronous_standby_names = '*'", &[]).await.unwrap();
+        client.execute("select pg_reload_conf()", &[]).await.unwrap();
+        let waits = "select 1 from pg_stat_replication where sync_state = 'sync'";
+        while client.query(waits, &[]).await.unwrap().is_empty() {
+            assert!(Instant::now() < until, "the standby is not waited for\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Makes a standby take writes.
+    pub(crate) async fn promote(&self) {
+        let client = self.client("postgres").await;
+        let done: bool = client.query_one("select pg_promote()", &[]).await.unwrap().get(0);
+        assert!(done, "{}", self.log());
+    }
+
+    /// Ends all of its processes where they stand.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.take().unwrap().wait().unwrap();
+    }
+
     /// Starts it on the same folder and port.
     pub(crate) fn start_again(&mut self) {
         let mut command = as_postgres(&binaries().join("postgres"));
