@@ -19,6 +19,7 @@ use crate::store::postgres::{self, Unread};
 
 mod import;
 mod log;
+mod moving;
 mod repair;
 mod secret;
 mod users;
@@ -49,6 +50,8 @@ enum Command {
     Export(import::Export),
     /// Bring the schema of a store on PostgreSQL up to this program's; needs a role that may change it
     Migrate(Migrate),
+    /// Move everything from one store into another one, which is empty, while nobody serves from them
+    MigrateStore(moving::MigrateStore),
     /// Save what can be saved of a store that does not open, into a new folder
     Repair(repair::Repair),
     /// Print the API document
@@ -207,6 +210,7 @@ pub fn run() -> ExitCode {
         Some(Command::Keys(command)) => keys(command),
         Some(Command::Import(command)) => import::import(*command),
         Some(Command::Export(command)) => import::export(command),
+        Some(Command::MigrateStore(command)) => moving::migrate_store(&command),
         Some(Command::Repair(command)) => repair::repair(command),
         Some(Command::User(command)) => users::users(command),
         Some(Command::Migrate(command)) => migrate(&command),

@@ -43,6 +43,7 @@ pub mod import;
 pub mod keys;
 pub mod mail;
 pub mod metrics;
+pub mod moving;
 pub mod offline;
 pub mod operator;
 pub mod password;

@@ -176,6 +176,26 @@ impl Revocation {
     }
 }
 
+/// A record as it stands in a store, of the kinds that no other write makes as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// An open session.
+    Session(OpenSession),
+    /// An API token.
+    Token(ApiToken),
+    /// What a user was asked by mail.
+    Challenge {
+        /// Who was asked.
+        user: UserId,
+        /// What for.
+        kind: ChallengeKind,
+        /// The challenge.
+        challenge: Challenge,
+    },
+    /// [`State::forgotten`].
+    Forgotten(DateTime<Utc>),
+}
+
 /// A counter of attempts that somebody may be throttled by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
@@ -363,6 +383,8 @@ pub enum Write {
     /// Drops revocations, open sessions, API tokens and counters that ended before the instant: the oldest ones first, and not all at
     /// once when there are many.
     Forget(DateTime<Utc>),
+    /// A record as it stood in another store, without a condition but that its user is there.
+    Restore(Box<Record>),
     /// An event of the audit log.
     Record(Box<Event>),
     /// Drops events of before the instant, the oldest ones first, and not all at once when there are many.
@@ -581,6 +603,9 @@ pub trait Store: Send + Sync + 'static {
     fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>>;
     /// Events of the audit log, the newest first. [`Slice::search`] is not looked at.
     fn events(&self, filter: Filter, slice: Slice) -> Reply<'_, Page<Event>>;
+    /// What hangs on users, of all of them, in an order of the store's own: at most so many, after the `next` of the page
+    /// before.
+    fn records(&self, after: Option<String>, limit: usize) -> Reply<'_, Page<Record>>;
     /// What every node holds in memory.
     fn state(&self) -> Reply<'_, State>;
     /// Raises the longest life of a token that any node was ever configured with to `seconds` at least,

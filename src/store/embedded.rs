@@ -23,7 +23,7 @@ use crate::claims::{ChallengeKind, GroupId, UserId};
 use crate::metrics::Held;
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
-    ApiToken, Challenge, Member, Meters, OpenSession, Page, Reply, Revocation, Slice, State, Store, StoreError,
+    ApiToken, Challenge, Member, Meters, OpenSession, Page, Record, Reply, Revocation, Slice, State, Store, StoreError,
     UserQuery, Write,
 };
 use crate::user::User;
@@ -398,6 +398,10 @@ impl Store for Embedded {
 
     fn events(&self, filter: Filter, slice: Slice) -> Reply<'_, Page<Event>> {
         self.read(move |draft| draft.events(&filter, &slice))
+    }
+
+    fn records(&self, after: Option<String>, limit: usize) -> Reply<'_, Page<Record>> {
+        self.read(move |draft| draft.records(after.as_deref(), limit))
     }
 
     fn state(&self) -> Reply<'_, State> {

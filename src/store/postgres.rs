@@ -25,6 +25,7 @@ mod address;
 mod changes;
 mod draft;
 mod fault;
+mod filling;
 mod lease;
 mod ledger;
 mod line;
@@ -102,6 +103,12 @@ impl Postgres {
     /// # Errors
     /// When no host answers, or the schema is another one: `signet migrate` makes it.
     pub async fn open(address: &Address) -> Result<Self, CannotOpen> {
+        let store = Self::open_at_version(address).await?;
+        let marked = store.shared.rows(filling::MARK, &[]).await.map_err(|e| CannotOpen(e.to_string()))?;
+        if marked.is_empty() { Ok(store) } else { Err(CannotOpen(filling::UNFINISHED.to_owned())) }
+    }
+
+    async fn open_at_version(address: &Address) -> Result<Self, CannotOpen> {
         let pool = Pool::to(address).ok_or_else(|| CannotOpen("cannot make connections".to_owned()))?;
         let doubt = Arc::new(Notify::new());
         let shared = Arc::new(Shared {
@@ -156,9 +163,8 @@ async fn call(shared: Weak<Shared>, is_on: bool) {
 impl Shared {
     /// Calls whoever listens.
     async fn notify(&self) -> Result<(), StoreError> {
-        let lease = self.pool.lease().await;
         let called = async {
-            let lease = lease?;
+            let lease = self.pool.lease().await?;
             lease.client()?.batch_execute(&format!("notify {}", line::CHANNEL)).await?;
             lease.rests();
             lease.give_back();

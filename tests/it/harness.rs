@@ -29,8 +29,8 @@ use signet::password::{Cost, Policy};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
 use signet::store::{
-    ApiToken, Challenge, Follow, Ledger, Member, Meters, OpenSession, Page, Reply, SharedStore, Slice, State, Store,
-    UserQuery, Write,
+    ApiToken, Challenge, Follow, Ledger, Member, Meters, OpenSession, Page, Record, Reply, SharedStore, Slice, State,
+    Store, UserQuery, Write,
 };
 use signet::user::User;
 use tempfile::TempDir;
@@ -567,6 +567,9 @@ impl Store for Counting {
     }
     fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>> {
         self.counted().api_tokens(owner)
+    }
+    fn records(&self, after: Option<String>, limit: usize) -> Reply<'_, Page<Record>> {
+        self.counted().records(after, limit)
     }
     fn state(&self) -> Reply<'_, State> {
         self.counted().state()

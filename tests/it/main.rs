@@ -32,6 +32,7 @@ mod mail;
 mod meanwhile;
 mod metrics;
 mod model;
+mod moving;
 mod nodes;
 mod openapi;
 mod operations;

@@ -18,6 +18,7 @@ mod catalogue;
 mod challenge;
 mod find;
 mod log;
+mod records;
 mod token;
 
 pub(super) use find::order_keys;
@@ -265,6 +266,7 @@ impl<'a> Draft<'a> {
             Write::Revoke(revocation) => self.revoke(revocation),
             Write::DropCovered { user, ids } => self.drop_covered(user, &ids),
             Write::Count(counts) => counts.iter().try_for_each(|count| self.count(count)),
+            Write::Restore(record) => self.restore(&record),
             Write::Forget(now) => self.forget(now),
             Write::Record(event) => {
                 self.put(Key::event(&event), to_json(&event)?);

@@ -129,6 +129,9 @@ impl Key {
     pub(super) fn users() -> Vec<u8> {
         b"u/".to_vec()
     }
+    pub(super) fn all_challenges() -> Vec<u8> {
+        b"q/".to_vec()
+    }
     pub(super) fn all_sessions() -> Vec<u8> {
         b"s/".to_vec()
     }

@@ -46,6 +46,12 @@ impl std::fmt::Debug for Unread {
 }
 
 impl Unread {
+    /// The folder, when it is `sled:FOLDER`.
+    #[must_use]
+    pub fn folder(&self) -> Option<std::path::PathBuf> {
+        self.0.strip_prefix("sled:").map(std::path::PathBuf::from)
+    }
+
     /// The address.
     ///
     /// # Errors

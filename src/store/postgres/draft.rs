@@ -19,6 +19,7 @@ use crate::user::{User, address_key};
 mod catalogue;
 mod forget;
 mod plain;
+mod restore;
 mod token;
 
 use plain::is_plain;
@@ -112,6 +113,7 @@ impl<'a> Draft<'a> {
             Write::DeletePermission { name, was } => self.delete_permission(name, *was).await,
             Write::DropCovered { user, ids } => self.drop_covered(*user, ids).await,
             Write::Count(counts) => self.count(counts).await,
+            Write::Restore(record) => self.restore(record).await,
             Write::Forget(now) => self.forget(*now).await,
             Write::ForgetEvents(before) => self.forget_events(*before).await,
             Write::UpgradePassword { .. }

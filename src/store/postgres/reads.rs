@@ -11,11 +11,12 @@ use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
-    ApiToken, Challenge, Follow, Ledger, Member, Meters, OpenSession, Page, Reply, Slice, State, Store, StoreError,
-    UserQuery, Write,
+    ApiToken, Challenge, Follow, Ledger, Member, Meters, OpenSession, Page, Record, Reply, Slice, State, Store,
+    StoreError, UserQuery, Write,
 };
 use crate::user::User;
 
+mod records;
 mod searches;
 
 type Outcome<T> = Result<T, StoreError>;
@@ -231,6 +232,10 @@ impl Store for Postgres {
 
     fn events(&self, filter: Filter, slice: Slice) -> Reply<'_, Page<Event>> {
         async move { self.shared.events(&filter, &slice).await }.boxed()
+    }
+
+    fn records(&self, after: Option<String>, limit: usize) -> Reply<'_, Page<Record>> {
+        async move { self.shared.records(after.as_deref(), limit).await }.boxed()
     }
 
     fn state(&self) -> Reply<'_, State> {

@@ -46,6 +46,21 @@ pub(super) fn kind(of: ChallengeKind) -> i16 {
     }
 }
 
+/// The kind of challenge with a number.
+pub(super) fn parse_kind(number: i16) -> Result<ChallengeKind, StoreError> {
+    let kinds = [ChallengeKind::Reset, ChallengeKind::Verification];
+    kinds.into_iter().find(|of| kind(*of) == number).ok_or_else(|| damaged("a challenge"))
+}
+
+/// Bytes as text that a cursor can carry, and back; nothing for what is no such text.
+pub(super) fn to_text(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub(super) fn from_text(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).unwrap_or_default()
+}
+
 fn permissions(row: &Row, place: usize) -> Result<std::collections::BTreeSet<Permission>, StoreError> {
     let names: Vec<String> = at(row, place)?;
     names.iter().map(|name| permission_name(name)).collect()

@@ -25,19 +25,7 @@ impl Draft<'_> {
         if usize::try_from(known).unwrap_or(usize::MAX) >= most {
             return Err(StoreError::Full.into());
         }
-        let scope: Vec<&str> = token.scope.iter().map(crate::rights::Permission::as_str).collect();
-        let text = "insert into api_tokens (id, owner_id, name, scope, created, ends, epoch) \
-            values ($1, $2, $3, $4, $5, $6, $7)";
-        let values: [Value; 7] = [
-            (&id(token.id.bytes()), Type::BYTEA),
-            (&owner, Type::BYTEA),
-            (&token.name, Type::TEXT),
-            (&scope, Type::TEXT_ARRAY),
-            (&token.created, Type::TIMESTAMPTZ),
-            (&token.ends, Type::TIMESTAMPTZ),
-            (&epoch, Type::INT8),
-        ];
-        self.run(text, &values).await?;
+        self.insert_token(token).await?;
         Ok(())
     }
 
