@@ -70,7 +70,7 @@ impl Node {
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(fs::File::options().append(true).create(true).open(folder.join("log")).unwrap())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -97,6 +97,11 @@ impl Line {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, address: address.to_owned(), answer: Vec::new() }
+    }
+
+    fn expect(&mut self, status: u16, method: &str, token: &str) {
+        let answered = self.ask(method, Some(token), "").0;
+        assert!(answered == status, "{method}: {answered}\n{}", String::from_utf8_lossy(&self.answer));
     }
 
     /// The status of the answer, and the token that it sets.
@@ -142,9 +147,9 @@ fn endings(nodes: &[Node], count: usize, lanes: usize) -> Vec<Duration> {
             for _ in 0..count.div_ceil(lanes) {
                 let token = lines[0].ask("PATCH", None, r#"{"a":1}"#).1.unwrap();
                 for line in &mut lines {
-                    assert_eq!(line.ask("GET", Some(&token), "").0, 200);
+                    line.expect(200, "GET", &token);
                 }
-                assert_eq!(lines[0].ask("DELETE", Some(&token), "").0, 204);
+                lines[0].expect(204, "DELETE", &token);
                 let ended = Instant::now();
                 let mut open = vec![1, 2];
                 while !open.is_empty() {
@@ -177,7 +182,7 @@ fn verified(nodes: &[Node]) -> f64 {
             thread::spawn(move || {
                 let (mut line, mut count) = (Line::to(&address), 0u32);
                 while Instant::now() < until {
-                    assert_eq!(line.ask("GET", Some(&token), "").0, 200);
+                    line.expect(200, "GET", &token);
                     count += 1;
                 }
                 count

@@ -179,9 +179,6 @@ impl App {
         if let Some(meters) = self.0.store.meters() {
             meters.show(registry);
         }
-        if self.0.following.is_some() {
-            registry.add(&[self.0.meters.staleness()]);
-        }
         if let Some(post) = &self.0.post {
             registry.add(&[post.mails()]);
         }

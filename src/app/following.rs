@@ -126,10 +126,10 @@ impl App {
         self.0.following.as_ref().is_none_or(|following| following.trusts(following.heard()))
     }
 
-    /// How long what is known here may be out of date; `None` when the store is not shared, or before the first reading.
+    /// How long what is known here may be out of date: no time when the store is not shared; `None` before the first reading.
     #[must_use]
     pub fn staleness(&self) -> Option<Duration> {
-        self.0.following.as_ref().and_then(Following::staleness)
+        self.0.following.as_ref().map_or(Some(Duration::ZERO), Following::staleness)
     }
 
     /// Everything of before was read.

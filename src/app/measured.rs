@@ -108,19 +108,14 @@ impl Meters {
         meters.registry.add(&[&build, &started, requests, request_seconds, problems, connections, events]);
         let Seen { ready, revoked_sessions, revoked_users, followers, counters, keys, .. } = seen;
         meters.registry.add(&[key_reloads_failed, ready, revoked_sessions, revoked_users, followers, counters, keys]);
-        let Seen { store_opened, memory, files, files_max, .. } = seen;
-        meters.registry.add(&[store_opened, memory, files, files_max]);
+        let Seen { store_opened, staleness, memory, files, files_max, .. } = seen;
+        meters.registry.add(&[store_opened, staleness, memory, files, files_max]);
         meters
     }
 
     /// Where the meters of other rooms are added.
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
-    }
-
-    /// How far behind a shared store this node may be.
-    pub(super) fn staleness(&self) -> &Measure {
-        &self.seen.staleness
     }
 
     /// The counter of an action that ended so.
