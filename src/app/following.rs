@@ -151,28 +151,16 @@ impl App {
     /// Until dropped: keeps memory in step with a store that is shared. Returns at once when it is not.
     pub(super) async fn follow(&self) {
         let (Some(following), Some(follow)) = (&self.0.following, self.0.store.follow()) else { return };
-        let mut pause = GLANCE_PAUSE;
-        let mut next = Instant::now();
+        // Beside each other: a reading waits until its sign of life is durable, and no ending is to wait for that.
+        futures_util::join!(self.keep_reading(following, follow), self.keep_glancing(following, follow));
+    }
+
+    async fn keep_reading(&self, following: &Following, follow: &dyn Follow) {
         let mut compared = Instant::now();
         let mut is_hearing = true;
         loop {
-            let stirred = async {
-                tokio::time::sleep(pause).await;
-                follow.stirred().await;
-            };
-            let is_called = tokio::select! {
-                () = tokio::time::sleep_until(next) => false,
-                () = stirred => true,
-            };
-            let done =
-                if is_called { self.glance(following, follow).await } else { self.read(following, follow).await };
-            if !is_called {
-                next = Instant::now() + following.every();
-            }
-            // A line that is lost as soon as it is there is not asked for without end.
-            pause = if done.is_ok() { GLANCE_PAUSE } else { FAILURE_PAUSE };
-            match done {
-                Ok(()) if !is_hearing && !is_called => {
+            match self.read(following, follow).await {
+                Ok(()) if !is_hearing => {
                     is_hearing = true;
                     tracing::info!("heard from the shared store again");
                 }
@@ -188,6 +176,19 @@ impl App {
                     tracing::warn!(%why, "what is held could not be compared with the shared store");
                 }
             }
+            tokio::time::sleep(following.every()).await;
+        }
+    }
+
+    async fn keep_glancing(&self, following: &Following, follow: &dyn Follow) {
+        loop {
+            follow.stirred().await;
+            let done = self.glance(following, follow).await;
+            if let Err(why) = &done {
+                tracing::debug!(%why, "the call of another node was for nothing; the next reading tells");
+            }
+            // A line that is lost as soon as it is there is not asked for without end.
+            tokio::time::sleep(if done.is_ok() { GLANCE_PAUSE } else { FAILURE_PAUSE }).await;
         }
     }
 

@@ -137,28 +137,19 @@ fn behind(moment: Moment, micros: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(moment.0.saturating_sub(micros)).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
-impl Postgres {
-    /// What the question gives that is asked over the line.
-    async fn asked(
-        &self,
-        question: impl AsyncFnOnce(&Client) -> Result<Vec<Row>, tokio_postgres::Error>,
-    ) -> Outcome<News> {
-        let (line, is_another) = self.line.take().await?;
-        if is_another {
-            self.shared.incarnation.fetch_add(1, Ordering::SeqCst);
-        }
-        let client = line.client().ok_or_else(|| StoreError::Failed("a connection is gone".to_owned()))?;
-        let found = question(client).await.map_err(|e| failed(&e))?;
-        line.answered();
-        told(&found)
-    }
-}
-
 impl Follow for Postgres {
     fn news(&self, since: Moment) -> Reply<'_, News> {
         async move {
             let after = behind(since, OVERLAP_MICROS);
-            self.asked(async |client| beaten(client, &self.node, after).await).await
+            let (line, is_another) = self.line.take().await?;
+            if is_another {
+                // Others may have been lost as well: everything is read again.
+                self.shared.incarnation.fetch_add(1, Ordering::SeqCst);
+            }
+            let client = line.client().ok_or_else(|| StoreError::Failed("a connection is gone".to_owned()))?;
+            let found = beaten(client, &self.node, after).await.map_err(|e| failed(&e))?;
+            line.answered();
+            told(&found)
         }
         .boxed()
     }
@@ -166,7 +157,8 @@ impl Follow for Postgres {
     fn glance(&self, since: Moment) -> Reply<'_, News> {
         async move {
             let after = behind(since, GLANCE_MICROS);
-            self.asked(async |client| client.query_typed(&held(CHANGED), &[(&after, Type::TIMESTAMPTZ)]).await).await
+            // Not over the line, on which a reading may wait for its sign of life.
+            told(&self.shared.rows(&held(CHANGED), &[(&after, Type::TIMESTAMPTZ)]).await?)
         }
         .boxed()
     }
