@@ -56,19 +56,8 @@ impl Draft<'_> {
         let values: [Value; 3] = [(&user, Type::BYTEA), (&session.created, Type::TIMESTAMPTZ), (&was, Type::INT8)];
         let touched = self.run(text, &values);
         let dropped = self.drop_reset(session.user);
-        let text = "insert into sessions (id, user_id, created, ends, epoch, address, agent) \
-            values ($1, $2, $3, $4, $5, $6, $7)";
-        let values: [Value; 7] = [
-            (&id(session.id.bytes()), Type::BYTEA),
-            (&user, Type::BYTEA),
-            (&session.created, Type::TIMESTAMPTZ),
-            (&session.ends, Type::TIMESTAMPTZ),
-            (&session.epoch.cast_signed(), Type::INT8),
-            (&session.address, Type::TEXT),
-            (&session.agent, Type::TEXT),
-        ];
         // Sent at once. A user who is gone is `Changed` before the insert is refused.
-        let (touched, dropped, inserted) = join3(touched, dropped, self.run(text, &values)).await;
+        let (touched, dropped, inserted) = join3(touched, dropped, self.insert_session(session)).await;
         if touched? == 0 {
             return Err(StoreError::Changed.into());
         }
