@@ -4,22 +4,26 @@
 //! The source is never changed. A copy that is cut short leaves a destination that nothing but the next one opens.
 //! Called by the command `migrate-store`.
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::audit::{Event, Filter};
+use crate::claims::{instant, instant_of_millis};
 use crate::rights::{Group, PermissionEntry};
 use crate::store::embedded::Embedded;
 use crate::store::postgres::{Address, Postgres};
 use crate::store::{
-    ApiToken, Challenge, Count, OpenSession, Record, Revocation, Slice, Store, StoreError, Tally, Write,
+    ApiToken, Challenge, Count, OpenSession, Record, Revocation, SharedStore, Slice, Store, StoreError, Tally, Write,
 };
 use crate::user::User;
+
+mod folder;
+
+use folder::Unfinished;
 
 /// Records that are read at once, and written in one commit.
 const BATCH: usize = 500;
@@ -121,6 +125,11 @@ fn whole(at: DateTime<Utc>) -> DateTime<Utc> {
     at.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(at)
 }
 
+/// The instant in whole seconds: what nodes hold and judge by, wherever it is kept.
+fn second(at: DateTime<Utc>) -> DateTime<Utc> {
+    instant(at.timestamp())
+}
+
 impl Thing {
     /// The same in the precision that every store keeps.
     fn rounded(mut self) -> Self {
@@ -135,10 +144,14 @@ impl Thing {
                     (*created, *ends) = (whole(*created), whole(*ends));
                 }
                 Record::Challenge { challenge: Challenge { asked, .. }, .. } => *asked = whole(*asked),
-                Record::Forgotten(until) => *until = whole(*until),
+                Record::Forgotten(until) => *until = second(*until),
             },
+            Self::Revocation(Revocation::Session { until, .. } | Revocation::User { until, .. }) => {
+                *until = second(*until);
+            }
+            Self::Tally(tally) => tally.until = instant_of_millis(tally.until.timestamp_millis()),
             Self::Event(event) => event.at = whole(event.at),
-            Self::Permission(_) | Self::Revocation(_) | Self::Tally(_) | Self::LongestLife(_) => {}
+            Self::Permission(_) | Self::Revocation(Revocation::Epoch(_)) | Self::LongestLife(_) => {}
         }
         self
     }
@@ -243,72 +256,68 @@ pub type Moved = Vec<(Kind, Sum)>;
 /// When a store cannot be opened or is served, the destination is not empty, a record of the source cannot be read, or
 /// the source changed meanwhile. The source is as it was; the destination is opened by nothing but another move.
 pub async fn migrate(from: &Place, to: &Place, tell: impl Fn(&str, u64)) -> Result<Moved, NotMoved> {
-    let source = open(from).await?;
-    let done = match to {
+    let source = Source::open(from).await?;
+    match to {
         Place::Postgres(address) => {
             let destination = Postgres::open_to_fill(address).await.map_err(|e| failed(format!("to: {e}")))?;
-            let moved = copy_and_compare(&*source, &destination, &tell).await?;
-            destination.filled().await.map_err(failed)?;
-            moved
+            let moved = copy_and_compare(&*source.store, &destination, &tell).await?;
+            source.is_left_alone().await?;
+            destination.filled().await.map_err(|e| failed(format!("to: {e}")))?;
+            Ok(moved)
         }
         Place::Embedded(folder) => {
-            let unfinished = empty(folder)?;
+            let unfinished = Unfinished::of(folder)?;
             let moved = {
-                let destination = Embedded::open_with(&unfinished, CACHE_BYTES).map_err(failed)?;
-                copy_and_compare(&*source, &destination, &tell).await?
+                let destination = Embedded::open_with(unfinished.path(), CACHE_BYTES).map_err(failed)?;
+                copy_and_compare(&*source.store, &destination, &tell).await?
             };
-            // It has its name only when it is whole.
-            let named = std::fs::rename(&unfinished, folder)
-                .and_then(|()| File::open(parent(folder)).and_then(|parent| parent.sync_all()));
-            named.map_err(|e| failed(format!("{}: cannot be named: {e}; check the disk", folder.display())))?;
-            moved
-        }
-    };
-    Ok(done)
-}
-
-async fn open(place: &Place) -> Result<Box<dyn Store>, NotMoved> {
-    match place {
-        Place::Embedded(folder) => {
-            if !crate::offline::has_store(folder) {
-                return Err(failed(format!("{}: there is no store; name its folder", folder.display())));
-            }
-            if let Some(refusal) = crate::import::refusal(folder) {
-                return Err(failed(refusal));
-            }
-            Ok(Box::new(Embedded::open_with(folder, CACHE_BYTES).map_err(failed)?))
-        }
-        Place::Postgres(address) => {
-            let store = Postgres::open(address).await.map_err(|e| failed(format!("from: {e}")))?;
-            if store.is_served().await.map_err(failed)? {
-                let why = "from: a node serves from the store; stop all of them, and wait for half a minute";
-                return Err(failed(why));
-            }
-            Ok(Box::new(store))
+            source.is_left_alone().await?;
+            unfinished.named()?;
+            Ok(moved)
         }
     }
 }
 
-fn parent(of: &Path) -> &Path {
-    of.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// The store that is read.
+struct Source {
+    store: SharedStore,
+    /// The same, where nodes may serve from it: the embedded one is locked by who has it.
+    shared: Option<Arc<Postgres>>,
 }
 
-/// Where a store is made that will have this name, when nothing has it. What an interrupted move left there is dropped.
-fn empty(folder: &Path) -> Result<PathBuf, NotMoved> {
-    let say = |what: &dyn std::fmt::Display, mend: &str| failed(format!("{}: {what}; {mend}", folder.display()));
-    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => {
-            return Err(say(&"there is something in it already", "name a folder that is empty, or not there"));
+impl Source {
+    async fn open(place: &Place) -> Result<Self, NotMoved> {
+        match place {
+            Place::Embedded(folder) => {
+                if !crate::offline::has_store(folder) {
+                    return Err(failed(format!("{}: there is no store; name its folder", folder.display())));
+                }
+                if let Some(refusal) = crate::import::refusal(folder) {
+                    return Err(failed(refusal));
+                }
+                let store = Embedded::open_with(folder, CACHE_BYTES).map_err(failed)?;
+                Ok(Self { store: Arc::new(store), shared: None })
+            }
+            Place::Postgres(address) => {
+                let shared = Postgres::open(address).await.map_err(|e| failed(format!("from: {e}")))?;
+                let shared = Arc::new(shared);
+                let source = Self { store: Arc::clone(&shared) as SharedStore, shared: Some(shared) };
+                source.is_left_alone().await?;
+                match crate::import::refusal_of(&source.store).await.map_err(failed)? {
+                    Some(refusal) => Err(failed(format!("from: {refusal}"))),
+                    None => Ok(source),
+                }
+            }
         }
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(say(&e, "name another folder")),
-        _ => {}
     }
-    let mut name = folder.file_name().ok_or_else(|| say(&"is no name of a folder", "name one"))?.to_owned();
-    name.push(".unfinished");
-    let unfinished = folder.with_file_name(name);
-    match std::fs::remove_dir_all(&unfinished) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(say(&e, "check the disk")),
-        _ => Ok(unfinished),
+
+    /// Nothing when no node serves from it.
+    async fn is_left_alone(&self) -> Result<(), NotMoved> {
+        let Some(store) = &self.shared else { return Ok(()) };
+        if store.is_served().await.map_err(failed)? {
+            return Err(failed("from: a node serves from the store; stop all of them, and wait for half a minute"));
+        }
+        Ok(())
     }
 }
 

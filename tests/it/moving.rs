@@ -18,6 +18,8 @@ use tempfile::TempDir;
 use crate::harness::{Options, Server};
 use crate::postgres::Server as Database;
 
+mod back;
+
 fn postgres(database: &Database, name: &str) -> Place {
     Place::Postgres(Box::new(Address::parse(&database.url(name)).unwrap()))
 }

@@ -36,6 +36,12 @@ const TABLES: [&str; 15] = [
 /// How long ago a node that runs was last heard of, at the most.
 const ALIVE: &str = "select 1 from nodes where beat > clock_timestamp() - interval '30 seconds'";
 
+/// Whether anything is there that a filling could come upon.
+const HOLDS: &str = "select 1 from users union all select 1 from groups union all select 1 from permissions \
+    union all select 1 from events union all select 1 from revocations union all select 1 from counters \
+    union all select 1 from journal \
+    union all select 1 from facts where name = 'forgotten' or name = 'epoch' and value > 0 limit 1";
+
 impl Postgres {
     /// Whether a node that serves from it was heard of lately.
     ///
@@ -58,32 +64,44 @@ impl Postgres {
                 "a node serves from the store; stop all of them, and wait for half a minute".to_owned(),
             ));
         }
-        let marked = !store.shared.rows(MARK, &[]).await.map_err(failed)?.is_empty();
-        if marked {
+        // One that was cut short is taken over, and so is one that goes on: that one does not come to its end then.
+        let mine = store.run();
+        let take = "update facts set value = $1 where name = 'filling' returning 1";
+        let taken = store.shared.durable_rows(take, &[(&mine, Type::INT8)]).await.map_err(failed)?;
+        if taken.is_empty() {
+            if !store.shared.rows(HOLDS, &[]).await.map_err(failed)?.is_empty() {
+                let why = "the store is not empty; name an empty database, with the schema that signet migrate makes";
+                return Err(CannotOpen(why.to_owned()));
+            }
+            let mark = "insert into facts (name, value) values ('filling', $1) \
+                on conflict (name) do update set value = excluded.value";
+            store.shared.durable_rows(mark, &[(&mine, Type::INT8)]).await.map_err(failed)?;
+        } else {
             for table in TABLES {
                 store.shared.durable_rows(&format!("delete from {table}"), &[]).await.map_err(failed)?;
             }
             let zero = "update facts set value = 0 where name <> 'filling'";
             store.shared.durable_rows(zero, &[]).await.map_err(failed)?;
-        } else {
-            let holds = "select 1 from users union all select 1 from groups union all select 1 from permissions \
-                union all select 1 from events union all select 1 from revocations \
-                union all select 1 from facts where name = 'epoch' and value > 0 limit 1";
-            if !store.shared.rows(holds, &[]).await.map_err(failed)?.is_empty() {
-                let why = "the store is not empty; name an empty database, with the schema that signet migrate makes";
-                return Err(CannotOpen(why.to_owned()));
-            }
-            let mark = "insert into facts (name, value) values ('filling', 1)";
-            store.shared.durable_rows(mark, &[]).await.map_err(failed)?;
         }
         Ok(store)
+    }
+
+    /// What tells this filling from any other.
+    fn run(&self) -> i64 {
+        let (first, _) = self.node.split_at(8);
+        i64::from_be_bytes(first.try_into().unwrap_or_default())
     }
 
     /// The store is whole: everybody may open it.
     ///
     /// # Errors
-    /// `Failed`.
+    /// `Failed`, also when another filling has taken it over.
     pub async fn filled(&self) -> Result<(), StoreError> {
-        self.shared.durable_rows("delete from facts where name = $1", &[(&"filling", Type::TEXT)]).await.map(drop)
+        let mine = "delete from facts where name = 'filling' and value = $1";
+        self.shared.durable_rows(mine, &[(&self.run(), Type::INT8)]).await?;
+        if self.shared.rows(MARK, &[]).await?.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Failed("another move fills the store; see that only one does, and run it again".to_owned()))
     }
 }
