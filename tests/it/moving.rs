@@ -77,7 +77,12 @@ async fn whoever_was_logged_in_stays_so_and_what_was_ended_stays_ended() {
     let asked = Some(json!({ "permissions": ["shop.sell"] }));
     let check = server.anonymous().call(reqwest::Method::POST, "/v1/permissions/check", asked, &headers).await;
     assert_eq!(check.is(StatusCode::OK).json()["all"], true);
-    server.anonymous().post("/v1/login", guess).await.is(StatusCode::TOO_MANY_REQUESTS);
+    // Some seconds later one may be tried again, and not ten.
+    let mut guessed = Vec::new();
+    for _ in 0..5 {
+        guessed.push(server.anonymous().post("/v1/login", guess.clone()).await.status);
+    }
+    assert!(guessed.contains(&StatusCode::TOO_MANY_REQUESTS), "{guessed:?}");
     let said = refusal(&there, &Place::Embedded(TempDir::new().unwrap().path().join("back"))).await;
     assert!(said.contains("a node serves"), "{said}");
     let folder = server.stop().await;

@@ -73,7 +73,12 @@ async fn what_was_ended_asked_and_counted_on_postgresql_holds_in_a_folder() {
     let headers = [("authorization", &*bearer)];
     let mut robot = server.anonymous();
     robot.call(reqwest::Method::POST, "/v1/permissions/check", asked, &headers).await.is(StatusCode::OK);
-    server.anonymous().post("/v1/login", guess).await.is(StatusCode::TOO_MANY_REQUESTS);
+    // Some seconds later one may be tried again, and not ten.
+    let mut guessed = Vec::new();
+    for _ in 0..5 {
+        guessed.push(server.anonymous().post("/v1/login", guess.clone()).await.status);
+    }
+    assert!(guessed.contains(&StatusCode::TOO_MANY_REQUESTS), "{guessed:?}");
     let confirm = json!({ "token": reset, "new_password": NEW });
     server.anonymous().post("/v1/password/reset/confirm", confirm.clone()).await.is(StatusCode::NO_CONTENT);
     server.anonymous().post("/v1/password/reset/confirm", confirm).await.is_problem("invalid_token");
