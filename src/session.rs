@@ -388,21 +388,30 @@ pub fn rights_fit(app: &App, user: &User, groups: Vec<String>) -> Result<(), Err
 /// # Errors
 /// When the cryptographic library fails.
 pub fn rights_bytes(app: &App, user: &User, groups: Vec<String>) -> Result<usize, Error> {
-    let mut claims = begin(app);
+    let mut claims = blank(app, app.revocations().epoch());
     identify(&mut claims, user, groups);
     Ok(app.tokens().mint(&claims)?.len() + COOKIE_FRAME)
 }
 
-fn begin(app: &App) -> Claims {
+/// The claims of a session that begins now.
+///
+/// # Errors
+/// As [`App::epoch`].
+fn begin(app: &App) -> Result<Claims, Error> {
+    Ok(blank(app, app.epoch()?))
+}
+
+fn blank(app: &App, epoch: u64) -> Claims {
     let tokens = app.tokens();
-    Claims::anonymous(tokens.issuer(), tokens.audience(), app.revocations().epoch(), app.now(), app.life())
+    Claims::anonymous(tokens.issuer(), tokens.audience(), epoch, app.now(), app.life())
 }
 
 /// The next issue of the session after `change`; the first write begins an anonymous session.
 ///
 /// # Errors
 /// `CookieTooLarge` when the data does not fit, `PreconditionFailed` when `if_match` names another issue, and
-/// the session is as it was; `NotAuthenticated` when it was ended meanwhile.
+/// the session is as it was; `NotAuthenticated` when it was ended meanwhile; `Unavailable` when it would begin, and a
+/// shared store was not heard from for too long.
 pub fn write(
     app: &App,
     session: &Session,
@@ -416,7 +425,10 @@ pub fn write(
             return Err(Error::PreconditionFailed);
         }
     }
-    let mut claims = session.claims().cloned().unwrap_or_else(|| begin(app));
+    let mut claims = match session.claims() {
+        Some(claims) => claims.clone(),
+        None => begin(app)?,
+    };
     change(&mut claims);
     claims.reissue(app.now(), app.life());
     let next = issue(app, session, claims)?;

@@ -76,6 +76,12 @@ impl Following {
         heard != 0 && uptime().saturating_sub(heard) <= nanoseconds(self.bound)
     }
 
+    /// Whether it may be relied on that everything up to this instant is known.
+    fn check(&self, heard: u64) -> Result<(), Error> {
+        let late = || Error::Unavailable("nothing was heard from the shared store for too long".to_owned());
+        if self.trusts(heard) { Ok(()) } else { Err(late()) }
+    }
+
     fn moment(&self) -> Moment {
         *self.moment.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,13 +117,23 @@ impl App {
         let heard = following.heard();
         let epoch = self.0.revocations.epoch();
         let standing = self.0.revocations.judge(claims);
-        if !following.trusts(heard) {
-            return Err(Error::Unavailable("nothing was heard from the shared store for too long".to_owned()));
-        }
+        following.check(heard)?;
         if claims.epoch > epoch {
             return Err(Error::Unavailable("the token is of an epoch that has not arrived here yet".to_owned()));
         }
         Ok(standing)
+    }
+
+    /// The epoch that a session is of which begins now.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store is shared and this node has not heard from it for longer than the bound
+    /// (`--max-staleness`): the session could be of an epoch that is over, and would end as soon as that is known here.
+    pub fn epoch(&self) -> Result<u64, Error> {
+        if let Some(following) = &self.0.following {
+            following.check(following.heard())?;
+        }
+        Ok(self.0.revocations.epoch())
     }
 
     /// Whether what is known here may be relied on: always, unless the store is shared.

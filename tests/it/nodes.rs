@@ -122,6 +122,35 @@ async fn a_node_that_is_cut_off_goes_on_until_the_bound_and_then_refuses_until_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_that_has_not_heard_of_a_new_epoch_acknowledges_no_log_out_of_it_and_begins_nothing_of_the_old_one() {
+    let bound = Duration::from_secs(2);
+    let cluster = Cluster::make(2, bound).await;
+    let nodes = cluster.nodes();
+    let doors = doors(&nodes);
+    let admin = logged_in(&doors[0]).await;
+    cluster.sites[1].set(Way::Cut);
+    let ended = doors[0].with_cookie(&admin).call(Method::POST, "/v1/epoch", Value::Null).await.unwrap();
+    assert_eq!(ended.0, 204);
+    let mut nobody = doors[0].anonymous();
+    nobody.want(200, Method::PATCH, "/v1/session", json!({ "a": 1 })).await.unwrap();
+    let token = logged_in(&doors[0]).await;
+    assert_eq!(session(&doors[1], &token).await, 503, "it cannot tell whether the epoch is one");
+    for _ in 0..2 {
+        for of in [&token, &nobody.cookie] {
+            assert_eq!(log_out(&doors[1], of).await, Some(503), "it is open elsewhere, and stays so");
+        }
+        tokio::time::sleep(bound).await;
+    }
+    let begun = doors[1].anonymous().call(Method::PATCH, "/v1/session", json!({ "a": 1 })).await.unwrap();
+    assert_eq!(begun.0, 503, "it would be of the old epoch");
+    assert_eq!(session(&doors[0], &token).await, 200);
+    cluster.sites[1].set(Way::Open);
+    until(200, &doors[1], &token).await;
+    assert_eq!(log_out(&doors[1], &token).await, Some(204));
+    until(401, &doors[0], &token).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_node_that_is_left_with_a_server_that_others_have_replaced_refuses_within_the_bound() {
     let bound = Duration::from_secs(3);
     let cluster = Cluster::make(2, bound).await;

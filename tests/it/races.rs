@@ -24,8 +24,9 @@ mod sessions;
 /// Rounds that run at the same time.
 const LANES: usize = 24;
 
-/// Threads that hash passwords: no race is about a full queue.
-const HASH_WORKERS: usize = 32;
+/// Threads that hash passwords: no race is about a full queue, whatever else the machine has to do. Each has 16 places
+/// in it, and a lane up to a hundred callers.
+const HASH_WORKERS: usize = LANES * 100 / 16 + 1;
 
 /// The permissions that every token is asked for.
 const PERMISSIONS: [&str; 2] = ["polls.vote", "polls.close"];
