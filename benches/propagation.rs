@@ -104,6 +104,12 @@ impl Line {
         assert!(answered == status, "{method}: {answered}\n{}", String::from_utf8_lossy(&self.answer));
     }
 
+    /// The token of a new session.
+    fn begin(&mut self) -> String {
+        let (status, token) = self.ask("PATCH", None, r#"{"a":1}"#);
+        token.unwrap_or_else(|| panic!("no session: {status}\n{}", String::from_utf8_lossy(&self.answer)))
+    }
+
     /// The status of the answer, and the token that it sets.
     fn ask(&mut self, method: &str, token: Option<&str>, body: &str) -> (u16, Option<String>) {
         let cookie = token.map(|token| format!("cookie: __Host-signet={token}\r\n")).unwrap_or_default();
@@ -137,6 +143,9 @@ impl Line {
     }
 }
 
+/// How often a lane looks whether its session is over: as exact are the figures.
+const GLANCE: Duration = Duration::from_micros(200);
+
 /// How long it took from the answer to an ending until each of two other nodes refused the session.
 fn endings(nodes: &[Node], count: usize, lanes: usize) -> Vec<Duration> {
     let lane = |lane: usize| {
@@ -145,7 +154,7 @@ fn endings(nodes: &[Node], count: usize, lanes: usize) -> Vec<Duration> {
             let mut lines: Vec<Line> = addresses.iter().map(|address| Line::to(address)).collect();
             let mut took = Vec::new();
             for _ in 0..count.div_ceil(lanes) {
-                let token = lines[0].ask("PATCH", None, r#"{"a":1}"#).1.unwrap();
+                let token = lines[0].begin();
                 for line in &mut lines {
                     line.expect(200, "GET", &token);
                 }
@@ -153,6 +162,8 @@ fn endings(nodes: &[Node], count: usize, lanes: usize) -> Vec<Duration> {
                 let ended = Instant::now();
                 let mut open = vec![1, 2];
                 while !open.is_empty() {
+                    // Lanes that ask without a pause leave the database no time on the cores that they share.
+                    thread::sleep(GLANCE);
                     open.retain(|node| {
                         let is_over = lines[*node].ask("GET", Some(&token), "").0 == 401;
                         if is_over {
@@ -224,8 +235,8 @@ fn main() {
     };
     let transactions = || -> i64 {
         let text = "select xact_commit from pg_stat_database where datname = 'signet'";
-        // What a connection has done is counted a moment later.
-        thread::sleep(Duration::from_millis(1_500));
+        // What a connection has done is counted a moment later, and a second after what came before.
+        thread::sleep(Duration::from_millis(2_500));
         runtime.block_on(client.query_one(text, &[])).unwrap().get(0)
     };
     println!("| what | figure | target |\n| --- | --- | --- |");
