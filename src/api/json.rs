@@ -1,56 +1,13 @@
-//! Shapes of JSON that bodies and answers are made of: any object, an instant, an answer that is written already.
+//! Shapes of JSON that bodies and answers are made of: any object, an instant.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 
-use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use poem::http::{HeaderValue, header};
-use poem::{IntoResponse, Response};
-use poem_openapi::payload::{Json, Payload};
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::Value;
 
 use crate::claims::Data;
-
-/// An answer in JSON of the shape `T` that is written already: for what is asked for all the time. Elsewhere the
-/// framework's own `Json` will do.
-pub struct Written<T> {
-    text: Bytes,
-    shape: PhantomData<T>,
-}
-
-impl<T> Written<T> {
-    /// The answer with this text, which is a `T` in JSON.
-    pub(crate) fn new(text: Bytes) -> Self {
-        Self { text, shape: PhantomData }
-    }
-}
-
-impl<T: Type> Payload for Written<T> {
-    const CONTENT_TYPE: &'static str = <Json<T> as Payload>::CONTENT_TYPE;
-
-    fn check_content_type(content_type: &str) -> bool {
-        <Json<T> as Payload>::check_content_type(content_type)
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-impl<T: Type> IntoResponse for Written<T> {
-    fn into_response(self) -> Response {
-        let mut response = Response::from(self.text);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Self::CONTENT_TYPE));
-        response
-    }
-}
 
 /// Any JSON object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

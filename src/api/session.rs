@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::api::Group;
 use crate::api::body::Body;
 use crate::api::caller::{Caller, client};
-use crate::api::json::{AnyObject, Time, Written};
+use crate::api::json::{AnyObject, Time};
 use crate::api::problem::Problem;
 use crate::api::shown::Session;
-use crate::api::visit::Visit;
+use crate::api::visit::{Repeats, Visit};
 use crate::claims::{Claims, Expiry};
 use crate::error::Error;
 use crate::session;
@@ -25,7 +25,7 @@ pub enum SessionReply {
     /// The session.
     #[oai(status = 200)]
     Ok(
-        Written<Session>,
+        Json<Session>,
         /// Names this state of the session, for `If-Match`; absent before the first write.
         #[oai(header = "ETag")]
         Option<String>,
@@ -132,7 +132,7 @@ fn kept(visit: &Visit, session: session::Session) -> SessionReply {
 }
 
 fn shown(session: &session::Session) -> SessionReply {
-    SessionReply::Ok(Session::written(session), session.claims().map(Claims::etag))
+    SessionReply::Ok(Json(Session::of(session)), session.claims().map(Claims::etag))
 }
 
 #[OpenApi(tag = "Group::Session")]
@@ -141,7 +141,8 @@ impl SessionApi {
     ///
     /// Without a cookie it is the empty session, and none is made.
     #[oai(path = "/v1/session", method = "get", operation_id = "get_session")]
-    async fn get_session(&self, caller: Caller) -> SessionReply {
+    async fn get_session(&self, visit: Data<&Visit>, caller: Caller) -> SessionReply {
+        visit.repeats(Repeats::Always);
         shown(&caller)
     }
 

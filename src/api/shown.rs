@@ -1,10 +1,10 @@
 //! The shapes in which users and sessions are shown. No operation is here.
 
 use poem_openapi::Object;
-use poem_openapi::types::{Example, ToJSON as _};
+use poem_openapi::types::Example;
 use serde_json::json;
 
-use crate::api::json::{AnyObject, Time, Written};
+use crate::api::json::{AnyObject, Time};
 use crate::app::App;
 use crate::claims::instant;
 use crate::rights::{GroupTable, Permission};
@@ -158,14 +158,6 @@ impl Session {
             bytes_used: count(session.bytes_used()),
             bytes_allowed: count(COOKIE_BYTES_ALLOWED),
         }
-    }
-}
-
-impl Session {
-    /// The session in JSON, written once for each of its tokens.
-    pub(crate) fn written(session: &session::Session) -> Written<Self> {
-        let write = || Self::of(session).to_json_string().into();
-        Written::new(session.shown().map_or_else(write, |shown| shown.get_or_init(write).clone()))
     }
 }
 
