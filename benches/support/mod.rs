@@ -181,7 +181,8 @@ pub(crate) fn memory_of(process: u32, name: &str) -> u64 {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.process.kill());
+        // It ends by itself, and takes its folder along.
+        drop(self.process.stdin.take());
         drop(self.process.wait());
     }
 }
