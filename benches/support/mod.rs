@@ -27,7 +27,9 @@ pub(crate) fn arguments() -> Vec<String> {
 
 /// Begins a table, under the machine's name.
 pub(crate) fn table(title: &str) {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Not those that this process may run on: it may have been put on one of them.
+    let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cores = about.lines().filter(|line| line.starts_with("processor")).count();
     println!("\n{title} ({}, {cores} cores)\n", processor());
     println!("| what | figure | beside it | ratio (least to most) | target | |\n| --- | --- | --- | --- | --- | --- |");
 }

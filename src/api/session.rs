@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::api::Group;
 use crate::api::body::Body;
 use crate::api::caller::{Caller, client};
-use crate::api::json::{AnyObject, Time};
+use crate::api::json::{AnyObject, Time, Written};
 use crate::api::problem::Problem;
 use crate::api::shown::Session;
 use crate::api::visit::{Repeats, Visit};
@@ -25,7 +25,7 @@ pub enum SessionReply {
     /// The session.
     #[oai(status = 200)]
     Ok(
-        Json<Session>,
+        Written<Session>,
         /// Names this state of the session, for `If-Match`; absent before the first write.
         #[oai(header = "ETag")]
         Option<String>,
@@ -132,7 +132,7 @@ fn kept(visit: &Visit, session: session::Session) -> SessionReply {
 }
 
 fn shown(session: &session::Session) -> SessionReply {
-    SessionReply::Ok(Json(Session::of(session)), session.claims().map(Claims::etag))
+    SessionReply::Ok(Written(Session::of(session)), session.claims().map(Claims::etag))
 }
 
 #[OpenApi(tag = "Group::Session")]

@@ -2,6 +2,7 @@
 
 use poem_openapi::Object;
 use poem_openapi::types::Example;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::api::json::{AnyObject, Time};
@@ -91,7 +92,7 @@ impl Example for User {
 }
 
 /// Who is logged in to a session, as its token says it.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 pub struct Identity {
     /// The user.
     pub id: String,
@@ -108,7 +109,7 @@ pub struct Identity {
 }
 
 /// A session.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 #[oai(example)]
 pub struct Session {
     /// Names the session, the same across every re-issue; null before the first write.
@@ -267,4 +268,20 @@ pub struct DeviceList {
 /// The names of permissions, for answers.
 pub(crate) fn names<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> Vec<String> {
     permissions.into_iter().map(|permission| permission.as_str().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::{Example as _, ToJSON as _};
+
+    use super::Session;
+
+    #[test]
+    fn a_session_is_written_as_its_schema_says() {
+        let empty =
+            Session { id: None, user: None, issued_at: None, expires_at: None, ends_at: None, ..Session::example() };
+        for session in [Session::example(), empty] {
+            assert_eq!(serde_json::to_string(&session).unwrap(), session.to_json_string());
+        }
+    }
 }
