@@ -21,6 +21,7 @@ pub mod cookie;
 pub mod cookies;
 pub mod docs;
 pub mod document;
+pub mod figures;
 pub mod front;
 pub mod groups;
 pub mod imports;
@@ -108,6 +109,7 @@ pub(crate) fn operations() -> impl OpenApi {
         groups::GroupsApi,
         permissions::PermissionsApi,
         audit::AuditApi,
+        figures::FiguresApi,
         revocations::RevocationsApi,
         machine::MachineApi,
     )

@@ -550,6 +550,8 @@ pub trait Follow: Send + Sync {
     fn groups(&self) -> Reply<'_, (Vec<Group>, u64)>;
     /// The sums of what is revoked and ends at the instant or later. What is covered is left out.
     fn sums(&self, from: DateTime<Utc>) -> Reply<'_, Sums>;
+    /// What this node is called, in this run.
+    fn node(&self) -> String;
     /// This node follows no more.
     fn leave(&self) -> Reply<'_, ()>;
 }

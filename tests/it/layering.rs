@@ -58,6 +58,7 @@ const API: [&[&str]; 12] = [
         "account",
         "audit",
         "cookies",
+        "figures",
         "groups",
         "imports",
         "machine",

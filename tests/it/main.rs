@@ -17,6 +17,7 @@ mod example;
 mod export;
 mod faults;
 mod feed;
+mod figures;
 mod following;
 mod fuzz;
 mod harness;
