@@ -364,6 +364,28 @@ impl UsersApi {
         Ok(Done::Gone)
     }
 
+    /// Log a user out of one device
+    ///
+    /// The session is dead from the next request on. One that is not the user's is as good as none: 404.
+    #[oai(path = "/v1/users/:id/sessions/:sid", method = "delete", operation_id = "delete_user_session")]
+    async fn delete_user_session(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        request: &Request,
+        /// The user.
+        id: Path<String>,
+        /// The session.
+        sid: Path<String>,
+    ) -> Result<Done, Problem> {
+        let session = sid.parse().map_err(|_| Error::NotFound("session"))?;
+        Staff::new(visit.app(), &staff, &client(request)).end_session(parse(&id)?, session).await?;
+        if staff.claims().is_some_and(|claims| claims.sid == session) {
+            visit.clear();
+        }
+        Ok(Done::Gone)
+    }
+
     /// Log everybody out
     ///
     /// Ends every session and API token of everybody, the own ones included. Only a superuser may.

@@ -12,6 +12,7 @@ mod cli;
 mod connections;
 mod cookie;
 mod cookies;
+mod devices;
 mod endings;
 mod example;
 mod export;

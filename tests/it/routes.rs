@@ -70,8 +70,10 @@ const ROWS: &[Row] = &[
     ("delete_user_password", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
     ("list_user_sessions", "", [401, 401, 401, 403, 200, 403, 200, 403, 200, 200]),
     ("delete_user_sessions", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
+    ("delete_user_session", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
     ("list_user_tokens", "", [401, 401, 401, 403, 200, 403, 200, 403, 200, 200]),
     ("delete_user_tokens", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
+    ("delete_user_token", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
     ("advance_epoch", "", [401, 401, 401, 403, 403, 403, 204, 403, 403, 204]),
     ("import_accounts", r#"{"records":[]}"#, [401, 401, 401, 403, 403, 403, 200, 403, 403, 200]),
     ("list_groups", "", [401, 401, 401, 403, 200, 403, 200, 403, 200, 200]),
@@ -240,18 +242,23 @@ impl World {
         let thing = match template {
             path if path.starts_with("/v1/users/") => user,
             path if path.starts_with("/v1/groups/") => self.group.clone(),
-            "/v1/tokens/{id}" => {
-                let wish = json!({ "name": "n", "permissions": [] });
-                client.post("/v1/tokens", wish).await.is(StatusCode::CREATED).text("id")
-            }
+            "/v1/tokens/{id}" => make_token(&mut client).await,
             _ => String::new(),
         };
+        let token = if template.contains("{token_id}") { make_token(&mut client).await } else { String::new() };
         let sid = if template.contains("{sid}") { client.get("/v1/session").await.text("id") } else { String::new() };
         let name = if template.starts_with("/v1/permissions/") { "app.secret" } else { "n" };
-        let path = template.replace("{id}", &thing).replace("{sid}", &sid).replace("{name}", name);
+        let path = template.replace("{id}", &thing).replace("{sid}", &sid).replace("{token_id}", &token);
+        let path = path.replace("{name}", name);
         let path = path.replace("{key}", "k").replace("{code}", "not_found");
         if id == "stream_revocations" { path + "?seconds=0" } else { path }
     }
+}
+
+/// The id of an API token of the caller's that was just made.
+async fn make_token(client: &mut Client) -> String {
+    let wish = json!({ "name": "n", "permissions": [] });
+    client.post("/v1/tokens", wish).await.is(StatusCode::CREATED).text("id")
 }
 
 /// What the header of every answer says, in so many words.
