@@ -11,7 +11,7 @@ use crate::claims::{Claims, SessionId, UserId, instant};
 use crate::error::Error;
 use crate::password::Password;
 use crate::revocation::Standing;
-use crate::store::{Member, OpenSession, Witness, Write};
+use crate::store::{Alive, Member, NamedSession, OpenSession, Page, Slice, Witness, Write};
 use crate::throttle::Subject;
 use crate::user::{User, Username};
 
@@ -209,10 +209,21 @@ pub async fn enter(
 /// `Unavailable` when the store failed.
 pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error> {
     let mut sessions = app.store().sessions(user).await.map_err(unavailable)?;
-    let now = app.now();
-    let epoch = app.revocations().epoch();
-    sessions.retain(|session| session.ends > now && session.epoch == epoch);
+    let alive = alive(app);
+    sessions.retain(|session| alive.has(session));
     Ok(sessions)
+}
+
+/// A page of the open sessions of everybody, as [`devices`], in an order of the store's own.
+///
+/// # Errors
+/// `Unavailable` when the store failed.
+pub async fn all_devices(app: &App, slice: Slice) -> Result<Page<NamedSession>, Error> {
+    app.store().open_sessions(alive(app), slice).await.map_err(unavailable)
+}
+
+fn alive(app: &App) -> Alive {
+    Alive { now: app.now(), epoch: app.revocations().epoch() }
 }
 
 /// Ends one of the open sessions of the session's own user.

@@ -7,6 +7,7 @@ use signet::error::Error;
 use signet::session;
 
 use crate::harness::{Client, Options, Server};
+use crate::postgres::Server as Database;
 
 /// The id of the session that the client is in.
 async fn session_of(client: &mut Client) -> String {
@@ -144,4 +145,84 @@ async fn staff_ends_one_api_token_of_a_user_and_the_others_go_on() {
     let bearer = [("authorization", lost_text.as_str())];
     let after = server.anonymous().call(Method::GET, "/v1/me/permissions", None, &bearer).await;
     after.is(StatusCode::UNAUTHORIZED);
+}
+
+/// All pages of the open sessions of everybody: session, name of the user, whether it is the one that asks.
+async fn open_sessions(client: &mut Client, limit: usize) -> Vec<(String, String, bool)> {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = client.get(&format!("/v1/open-sessions?limit={limit}{cursor}")).await.is(StatusCode::OK).json();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= limit);
+        found.extend(items.iter().map(|item| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&item["id"]), text(&item["user"]["username"]), item["current"].as_bool().unwrap())
+        }));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return found,
+        }
+    }
+}
+
+/// What staff sees of all open sessions of a server, whatever its store.
+async fn all_open_sessions_are_seen(server: &Server) {
+    let (mut staff, _) = server.user("staff", json!({ "is_staff": true })).await;
+    let (mut bob, id) = server.user("bob", json!({})).await;
+    let mut all = Vec::new();
+    for n in 0..9 {
+        let mut client = server.log_in(if n % 2 == 0 { "bob" } else { "staff" }).await;
+        all.push((session_of(&mut client).await, if n % 2 == 0 { "bob" } else { "staff" }));
+    }
+    let seen = open_sessions(&mut staff, 200).await;
+    for limit in [1, 4] {
+        assert_eq!(open_sessions(&mut staff, limit).await, seen, "pages of {limit}");
+    }
+    for (session, name) in &all {
+        assert_eq!(seen.iter().filter(|(id, user, _)| id == session && user == name).count(), 1);
+    }
+    let current: Vec<&String> = seen.iter().filter(|(.., current)| *current).map(|(id, ..)| id).collect();
+    assert_eq!(current, [&session_of(&mut staff).await]);
+    // The items are those of the user's own list.
+    let one = staff.get("/v1/open-sessions?limit=1").await.json()["items"][0].clone();
+    let own = staff.get(&format!("/v1/users/{}/sessions", one["user"]["id"].as_str().unwrap())).await.json();
+    let same = own["items"].as_array().unwrap().iter().find(|item| item["id"] == one["id"]).unwrap();
+    for (name, value) in same.as_object().unwrap() {
+        assert_eq!(one[name], *value, "{name}");
+    }
+    assert_eq!(one.as_object().unwrap().len(), same.as_object().unwrap().len() + 1);
+    // One that is ended is on no page, and its cookie is refused.
+    let ended = session_of(&mut bob).await;
+    staff.delete(&format!("/v1/users/{id}/sessions/{ended}")).await.is(StatusCode::NO_CONTENT);
+    assert!(!bob.is_somebody().await);
+    let after = open_sessions(&mut staff, 4).await;
+    let rest: Vec<_> = seen.iter().filter(|(id, ..)| *id != ended).cloned().collect();
+    assert_eq!(after, rest);
+    // Nor are those that everybody was logged out of.
+    let mut admin = server.admin().await;
+    admin.post("/v1/epoch", Value::Null).await.is(StatusCode::NO_CONTENT);
+    let mut admin = server.admin().await;
+    let left = open_sessions(&mut admin, 200).await;
+    assert_eq!(left, [(session_of(&mut admin).await, "admin".to_owned(), true)]);
+}
+
+#[tokio::test]
+async fn staff_sees_all_open_sessions_page_by_page() {
+    let server = Server::start().await;
+    let (mut user, _) = server.user("user", json!({})).await;
+    server.anonymous().get("/v1/open-sessions").await.is(StatusCode::UNAUTHORIZED).is_problem("not_authenticated");
+    user.get("/v1/open-sessions").await.is(StatusCode::FORBIDDEN).is_problem("forbidden");
+    let mut admin = server.admin().await;
+    for wrong in ["limit=0", "limit=201", "cursor=%21"] {
+        admin.get(&format!("/v1/open-sessions?{wrong}")).await.is_problem("invalid_parameter");
+    }
+    all_open_sessions_are_seen(&server).await;
+}
+
+#[tokio::test]
+async fn staff_sees_all_open_sessions_of_a_shared_store_page_by_page() {
+    let database = Database::start();
+    let store = database.store("devices").await;
+    let server = Server::start_with(Options { store: Some(store), ..Options::default() }).await;
+    all_open_sessions_are_seen(&server).await;
 }

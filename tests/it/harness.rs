@@ -29,8 +29,8 @@ use signet::password::{Cost, Policy};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
 use signet::store::{
-    ApiToken, Challenge, Follow, Ledger, Member, Meters, OpenSession, Page, Record, Reply, SharedStore, Slice, State,
-    Store, UserQuery, Write,
+    Alive, ApiToken, Challenge, Follow, Ledger, Member, Meters, NamedSession, OpenSession, Page, Record, Reply,
+    SharedStore, Slice, State, Store, UserQuery, Write,
 };
 use signet::user::User;
 use tempfile::TempDir;
@@ -564,6 +564,9 @@ impl Store for Counting {
     }
     fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {
         self.counted().sessions(user)
+    }
+    fn open_sessions(&self, alive: Alive, slice: Slice) -> Reply<'_, Page<NamedSession>> {
+        self.counted().open_sessions(alive, slice)
     }
     fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>> {
         self.counted().api_tokens(owner)

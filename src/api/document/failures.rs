@@ -76,7 +76,7 @@ const SPECIAL: [(Code, &[&str]); 12] = [
 ];
 
 /// Where staff works.
-const ADMINISTRATION: [&str; 8] = [
+const ADMINISTRATION: [&str; 9] = [
     "/v1/users",
     "/v1/groups",
     "/v1/permissions",
@@ -84,6 +84,7 @@ const ADMINISTRATION: [&str; 8] = [
     "/v1/import",
     "/v1/audit",
     "/v1/figures",
+    "/v1/open-sessions",
     "/v1/revocations",
 ];
 
