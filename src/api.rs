@@ -12,6 +12,7 @@ use poem_openapi::__private::UrlQuery;
 use poem_openapi::{OpenApi, Tags};
 
 pub mod account;
+pub mod admin;
 pub mod audit;
 pub mod authorization;
 pub mod bearer;
@@ -125,7 +126,7 @@ pub fn routes() -> Route {
         if path == front::VERIFY { route.at(path, verify::Plain(resource)) } else { route.at(path, resource) }
     };
     let route = table.into_iter().fold(Route::new(), place);
-    metrics::add(pages::add(docs::add(route)))
+    metrics::add(admin::add(pages::add(docs::add(route))))
 }
 
 /// One path and its methods: what the framework's own routing by method does, and `Allow` where it is due.

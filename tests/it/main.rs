@@ -4,6 +4,7 @@
 #![expect(clippy::wrong_self_convention, reason = "`answer.is_problem(..)` goes on with the answer")]
 #![expect(clippy::too_many_lines, reason = "a test that tells a story is read from top to bottom")]
 
+mod admin;
 mod anchor;
 mod api_tokens;
 mod audit;

@@ -99,7 +99,9 @@ const ROWS: &[Row] = &[
 ];
 
 /// What is served beside the operations: the document, and pages.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 13] = [
+    "/admin",
+    "/admin/*path",
     "/docs",
     "/docs/",
     "/docs/page.css",
@@ -319,9 +321,13 @@ fn every_operation_has_its_row_and_every_page_is_known() {
     let served: BTreeSet<&str> = operations.keys().map(String::as_str).collect();
     let differing: Vec<_> = listed.symmetric_difference(&served).collect();
     assert!(differing.is_empty(), "not in the table, or not in the document: {differing:?}");
-    // What is put on a route beside the operations, in the two rooms that do so.
+    // What is put on a route beside the operations, in the three rooms that do so.
     let mut pages: Vec<&str> = Vec::new();
-    for text in [include_str!("../../src/api/docs.rs"), include_str!("../../src/api/pages.rs")] {
+    for text in [
+        include_str!("../../src/api/admin.rs"),
+        include_str!("../../src/api/docs.rs"),
+        include_str!("../../src/api/pages.rs"),
+    ] {
         let after = text.split(".at(").skip(1);
         pages.extend(after.map(|rest| rest.split('"').nth(1).unwrap()));
     }
