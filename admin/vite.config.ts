@@ -1,3 +1,6 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { defineConfig } from "vite";
 import solid from "vite-plugin-solid";
 
@@ -15,6 +18,21 @@ export default defineConfig({
       transformIndexHtml: {
         order: "post",
         handler: (html) => html.replace('<script type="module"', '<script type="module" blocking="render"'),
+      },
+    },
+    {
+      // Beside each file its compressed forms, which the server sends as they are.
+      name: "precompress",
+      apply: "build",
+      writeBundle: async ({ dir = "dist" }) => {
+        for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+          if (!entry.isFile()) continue;
+          const path = join(entry.parentPath, entry.name);
+          const content = await readFile(path);
+          const quality = { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY };
+          await writeFile(`${path}.br`, brotliCompressSync(content, { params: quality }));
+          await writeFile(`${path}.gz`, gzipSync(content, { level: 9 }));
+        }
       },
     },
   ],

@@ -13,9 +13,7 @@ export type Value = string | boolean | string[];
 export type Field<T> = { key: keyof T & string; label: string };
 
 const same = (a: Value, b: Value): boolean =>
-  Array.isArray(a) && Array.isArray(b)
-    ? a.length === b.length && a.every((item) => b.includes(item))
-    : a === b;
+  Array.isArray(a) && Array.isArray(b) ? a.length === b.length && a.every((item) => b.includes(item)) : a === b;
 
 /** A member that was changed: by whom, and what comes of it. */
 export type Clash<T> = {
@@ -153,10 +151,7 @@ function Shown(props: { value: Value; from?: Value }) {
       </Match>
       <Match when={Array.isArray(props.value) && props.value}>
         {(items) => (
-          <Show
-            when={props.from}
-            fallback={<span>{items().join(", ") || <i>none</i>}</span>}
-          >
+          <Show when={props.from} fallback={<span>{items().join(", ") || <i>none</i>}</span>}>
             <ul class="signed">
               <For each={items().filter((item) => !before().includes(item))}>{(item) => <li>+ {item}</li>}</For>
               <For each={before().filter((item) => !items().includes(item))}>{(item) => <li>− {item}</li>}</For>

@@ -29,7 +29,7 @@ render(
       <Route path="/groups/new" component={NewGroup} />
       <Route path="/groups/:id" component={GroupPage} />
       <Route path="/permissions" component={Permissions} />
-      <Route path="/permissions/:name" component={PermissionPage} />
+      <Route path="/permissions/:app/:codename" component={PermissionPage} />
       <Route path="/sessions" component={Sessions} />
       <Route path="/audit" component={Audit} />
       <Route path="/account" component={Account} />

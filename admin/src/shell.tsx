@@ -115,7 +115,13 @@ function LogInAgain() {
       <p>Log in again to go on where you were. Nothing that you typed is lost.</p>
       <form onSubmit={form.submit}>
         <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
-        <TextField label="Name" value={mine().user.username} onInput={() => undefined} autocomplete="username" readonly />
+        <TextField
+          label="Name"
+          value={mine().user.username}
+          onInput={() => undefined}
+          autocomplete="username"
+          readonly
+        />
         <TextField
           label="Password"
           type="password"
@@ -168,7 +174,13 @@ function Frame(props: { children: JSX.Element }) {
   const [isOpen, setOpen] = createSignal(false);
   const [refused, setRefused] = createSignal<Refusal | undefined>();
   let main!: HTMLElement;
-  createEffect(on(() => location.pathname, () => setOpen(false), { defer: true }));
+  createEffect(
+    on(
+      () => location.pathname,
+      () => setOpen(false),
+      { defer: true },
+    ),
+  );
   const logOut = async () => {
     try {
       await done(api.POST("/v1/logout"));
@@ -231,7 +243,13 @@ function Frame(props: { children: JSX.Element }) {
               </li>
             </ul>
           </nav>
-          <button type="button" class="plain" onClick={() => { leaving(() => void logOut()); }}>
+          <button
+            type="button"
+            class="plain"
+            onClick={() => {
+              leaving(() => void logOut());
+            }}
+          >
             Log out
           </button>
           <Show when={refused()}>{(refused) => <Problem of={refused()} />}</Show>

@@ -5,19 +5,10 @@ import { For, Show, createMemo, createResource } from "solid-js";
 import { api, allGroups, done, got, tagged, type Group, type Tagged, type User } from "../api";
 import { SaveBar, createEditor, type Field } from "../editor";
 import { agent, count, when } from "../format";
-import {
-  findGroups,
-  findPermissions,
-  isLastSuperuser,
-  isMe,
-  isSuperuser,
-  mayTouch,
-  meet,
-  sources,
-} from "../me";
+import { findGroups, findPermissions, isLastSuperuser, isMe, isSuperuser, mayTouch, meet, sources } from "../me";
 import { confirm } from "../ui/dialog";
 import { Check, TextField } from "../ui/form";
-import { Badge, Flags, Links, Page, Part, Table } from "../ui/page";
+import { Badge, Flags, Links, Page, Part, Table, permissionPath } from "../ui/page";
 import { Picker } from "../ui/picker";
 
 const FIELDS: readonly Field<User>[] = [
@@ -199,9 +190,7 @@ function OneUser(props: Data) {
       <Show
         when={mayChange()}
         fallback={
-          <p class="hint">
-            {name()} has rights beyond your own, so you can look at this account and not change it.
-          </p>
+          <p class="hint">{name()} has rights beyond your own, so you can look at this account and not change it.</p>
         }
       >
         <div class="acts" role="group" aria-label={`Acts on ${name()}`}>
@@ -417,7 +406,7 @@ function Read(props: { user: User }) {
       <h3>Groups</h3>
       <Links names={props.user.groups} to={(name) => `/groups?search=${encodeURIComponent(name)}`} />
       <h3>Direct permissions</h3>
-      <Links names={props.user.user_permissions} to={(name) => `/permissions/${encodeURIComponent(name)}`} />
+      <Links names={props.user.user_permissions} to={permissionPath} />
     </Part>
   );
 }
@@ -454,7 +443,13 @@ function Edit(props: { editor: ReturnType<typeof createEditor<User>>; isLast: bo
           value={draft().email}
           onInput={(email) => set({ email })}
           wrong={form.wrong("email")}
-          hint={draft().email === "" ? "No address: no mail can set a password." : draft().email_verified ? "Proven: mail to it arrives." : "Not proven yet."}
+          hint={
+            draft().email === ""
+              ? "No address: no mail can set a password."
+              : draft().email_verified
+                ? "Proven: mail to it arrives."
+                : "Not proven yet."
+          }
         />
         <Show when={isSuperuser()}>
           <fieldset>
@@ -465,10 +460,7 @@ function Edit(props: { editor: ReturnType<typeof createEditor<User>>; isLast: bo
               checked={draft().is_staff}
               onChange={(is_staff) => set({ is_staff })}
             />
-            <Show
-              when={!props.isLast}
-              fallback={<p class="hint">This is the last active superuser, and stays one.</p>}
-            >
+            <Show when={!props.isLast} fallback={<p class="hint">This is the last active superuser, and stays one.</p>}>
               <Check
                 label="Superuser"
                 hint="Has every permission."
@@ -546,7 +538,7 @@ function Effective(props: { user: User; draft: User; groups: Group[] }) {
           {(row) => (
             <tr classList={{ new: row.isNew, lost: row.isLost }}>
               <th scope="row">
-                <A href={`/permissions/${encodeURIComponent(row.permission)}`}>{row.permission}</A>{" "}
+                <A href={permissionPath(row.permission)}>{row.permission}</A>{" "}
                 <Show when={row.isNew}>
                   <Badge kind="good">when saved</Badge>
                 </Show>

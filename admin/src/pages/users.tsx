@@ -73,7 +73,10 @@ export function Users() {
       aria-sort={order() === by ? "ascending" : order() === `-${by}` ? "descending" : "none"}
       scope="col"
     >
-      <button type="button" class="sort" onClick={() => {
+      <button
+        type="button"
+        class="sort"
+        onClick={() => {
           change({ order: order() === by ? `-${by}` : by });
         }}
       >
@@ -87,16 +90,24 @@ export function Users() {
     const names = items.slice(0, 8).map(({ username }) => username);
     const more = items.length - names.length;
     const whom = `${names.join(", ")}${more > 0 ? ` and ${more.toString()} more` : ""}.`;
-    onEach(items, ({ username }) => username, { title, effects: [effect, `To: ${whom}`], act }, perform, (outcomes) => {
-      setOutcomes(outcomes);
-      void refetch();
-    });
+    onEach(
+      items,
+      ({ username }) => username,
+      { title, effects: [effect, `To: ${whom}`], act },
+      perform,
+      (outcomes) => {
+        setOutcomes(outcomes);
+        void refetch();
+      },
+    );
   };
   const path = (user: User) => ({ path: { id: user.id } });
   const whom = () => count(those().length, "user");
   const patch = async (user: User, body: (user: User) => Partial<User>) => {
     const { record, tag } = await tagged(api.GET("/v1/users/{id}", { params: path(user) }));
-    await done(api.PATCH("/v1/users/{id}", { params: { ...path(user), header: { "If-Match": tag } }, body: body(record) }));
+    await done(
+      api.PATCH("/v1/users/{id}", { params: { ...path(user), header: { "If-Match": tag } }, body: body(record) }),
+    );
   };
   const [group, setGroup] = createSignal("");
 
@@ -109,7 +120,13 @@ export function Users() {
         </A>
       }
     >
-      <form class="filters" role="search" onSubmit={(event) => { event.preventDefault(); }}>
+      <form
+        class="filters"
+        role="search"
+        onSubmit={(event) => {
+          event.preventDefault();
+        }}
+      >
         <TextField
           label="Search"
           type="search"
@@ -122,29 +139,44 @@ export function Users() {
             }, 250);
           }}
         />
-        <Suggest label="Group" value={query.group ?? ""} find={groupNames} onPick={(group) => { change({ group }); }} />
+        <Suggest
+          label="Group"
+          value={query.group ?? ""}
+          find={groupNames}
+          onPick={(group) => {
+            change({ group });
+          }}
+        />
         <Suggest
           label="Permission"
           value={query.permission ?? ""}
           find={permissionNames}
-          onPick={(permission) => { change({ permission }); }}
+          onPick={(permission) => {
+            change({ permission });
+          }}
         />
         <Select
           label="Active"
           value={query.active ?? ""}
-          onChange={(active) => { change({ active }); }}
+          onChange={(active) => {
+            change({ active });
+          }}
           options={YES_NO("Active", "Disabled")}
         />
         <Select
           label="Staff"
           value={query.staff ?? ""}
-          onChange={(staff) => { change({ staff }); }}
+          onChange={(staff) => {
+            change({ staff });
+          }}
           options={YES_NO("Staff", "Not staff")}
         />
         <Select
           label="Superuser"
           value={query.superuser ?? ""}
-          onChange={(superuser) => { change({ superuser }); }}
+          onChange={(superuser) => {
+            change({ superuser });
+          }}
           options={YES_NO("Superusers", "Others")}
         />
       </form>
@@ -230,22 +262,33 @@ export function Users() {
                 type="checkbox"
                 aria-label="Choose all on this page"
                 checked={users().length > 0 && chosen().size === users().length}
-                onChange={(event) =>
-                  setChosen(new Set(event.currentTarget.checked ? users().map(({ id }) => id) : []))
-                }
+                onChange={(event) => setChosen(new Set(event.currentTarget.checked ? users().map(({ id }) => id) : []))}
               />
             </th>
             {sort("Name", "username")}
             <th scope="col">Person</th>
-            <th scope="col" class="at-2">Address</th>
+            <th scope="col" class="at-2">
+              Address
+            </th>
             <th scope="col">What</th>
-            <th scope="col" class="at-3">Groups</th>
+            <th scope="col" class="at-3">
+              Groups
+            </th>
             {sort("Last log-in", "last_login", "at-1")}
             {sort("Since", "date_joined", "at-3")}
           </>
         }
       >
-        <For each={users()} fallback={<tr><td colspan="8" class="none">Nobody is like that.</td></tr>}>
+        <For
+          each={users()}
+          fallback={
+            <tr>
+              <td colspan="8" class="none">
+                Nobody is like that.
+              </td>
+            </tr>
+          }
+        >
           {(user) => (
             <tr classList={{ off: !user.is_active }}>
               <td class="pick">
@@ -299,7 +342,12 @@ function Outcomes(props: { of: Outcome[]; onClose: () => void }) {
           )}
         </For>
       </ul>
-      <button type="button" onClick={() => { props.onClose(); }}>
+      <button
+        type="button"
+        onClick={() => {
+          props.onClose();
+        }}
+      >
         Close
       </button>
     </div>

@@ -60,7 +60,13 @@ export function Part(props: { title: string; aside?: JSX.Element; class?: string
 }
 
 /** A table that scrolls by itself where it is wider than the page. */
-export function Table(props: { label: string; head: JSX.Element; isBusy?: boolean; class?: string; children: JSX.Element }) {
+export function Table(props: {
+  label: string;
+  head: JSX.Element;
+  isBusy?: boolean;
+  class?: string;
+  children: JSX.Element;
+}) {
   return (
     <div class={`scroll ${props.class ?? ""}`} role="region" aria-label={props.label} tabindex="0">
       <table aria-busy={props.isBusy === true}>
@@ -149,3 +155,6 @@ export function Links(props: { names: readonly string[]; to: (name: string) => s
     </ul>
   );
 }
+
+/** A permission's page. A dot in a path would name a file. */
+export const permissionPath = (name: string): string => `/permissions/${name.replace(".", "/")}`;
