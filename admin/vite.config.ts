@@ -6,6 +6,10 @@ import solid from "vite-plugin-solid";
 
 // The server that the pages talk to while they are worked on; see README.md.
 const server = process.env["SIGNET_URL"] ?? "http://localhost:8000";
+// The policy that the server sends with the built pages.
+const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+  "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 const proxy = { "/v1": server };
 
 export default defineConfig({
@@ -43,5 +47,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   server: { proxy },
-  preview: { proxy },
+  preview: { proxy, headers: { "Content-Security-Policy": policy } },
 });

@@ -1,6 +1,6 @@
 // What the server has counted of late. Kept while the pages are open, so that the charts go on where they were.
 
-import { createSignal, onCleanup } from "solid-js";
+import { createResource, createSignal, onCleanup, type Resource } from "solid-js";
 import { api, got, refusal, type Figures, type Refusal } from "./api";
 
 const EVERY = 2_000;
@@ -50,23 +50,33 @@ function take(now: Figures): void {
   setPoints((points) => [...points, point].slice(-KEPT));
 }
 
-/** Looks every two seconds, for as long as somebody does. A page that nobody sees asks nothing: that would keep its session alive. */
-export function watch(): void {
+async function look(): Promise<void> {
+  try {
+    take(await got(api.GET("/v1/figures")));
+  } catch (error) {
+    setTrouble(refusal(error));
+  }
+}
+
+/**
+ * Looks every two seconds, for as long as somebody does; ready when it has looked once. A page that nobody sees asks
+ * nothing: that would keep its session alive.
+ */
+export function watch(): Resource<boolean> {
   let isOver = false;
   let timer = 0;
-  const look = async () => {
-    if (document.visibilityState === "visible") {
-      try {
-        take(await got(api.GET("/v1/figures")));
-      } catch (error) {
-        setTrouble(refusal(error));
-      }
-    }
-    if (!isOver) timer = setTimeout(() => void look(), EVERY);
+  const again = async () => {
+    if (document.visibilityState === "visible") await look();
+    if (!isOver) timer = setTimeout(() => void again(), EVERY);
   };
-  void look();
   onCleanup(() => {
     isOver = true;
     clearTimeout(timer);
   });
+  const [ready] = createResource(async () => {
+    await look();
+    timer = setTimeout(() => void again(), EVERY);
+    return true;
+  });
+  return ready;
 }

@@ -3,12 +3,15 @@
 const whenFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
 const clockFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const minuteFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "short", hourCycle: "h23" });
 const numberFormat = new Intl.NumberFormat();
 const rateFormat = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
 export const when = (time: string): string => whenFormat.format(new Date(time));
 export const day = (time: string): string => dayFormat.format(new Date(time));
 export const clock = (time: string): string => clockFormat.format(new Date(time));
+/** Seconds of the epoch, as a time of the day. */
+export const minute = (seconds: number): string => minuteFormat.format(new Date(seconds * 1_000));
 export const number = (value: number): string => numberFormat.format(value);
 export const rate = (value: number): string => rateFormat.format(value);
 

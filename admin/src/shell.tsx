@@ -202,58 +202,60 @@ function Frame(props: { children: JSX.Element }) {
         Skip to the content
       </a>
       <progress class="under-way" classList={{ on: underWay() > 0 }} aria-hidden="true" />
-      <header class="bar">
-        <A href="/" class="brand" end>
-          Signet
-        </A>
-        <button
-          type="button"
-          class="menu"
-          aria-expanded={isOpen()}
-          aria-controls="places"
-          onClick={() => setOpen((open) => !open)}
-        >
-          Menu
-        </button>
-      </header>
-      <div class="side" id="places" classList={{ open: isOpen() }}>
-        <Show when={mine().user.is_staff}>
-          <nav aria-label="Administration">
-            <ul>
-              <For each={PLACES}>
-                {([href, name]) => (
-                  <li>
-                    <A href={href} end={href === "/"}>
-                      {name}
-                    </A>
-                  </li>
-                )}
-              </For>
-            </ul>
-          </nav>
-        </Show>
-        <div class="self">
-          <nav aria-label="You">
-            <ul>
-              <li>
-                <A href="/account">
-                  <span class="who">{mine().user.username}</span>
-                  <small>Your account</small>
-                </A>
-              </li>
-            </ul>
-          </nav>
+      <div class="rail">
+        <header class="bar">
+          <A href="/" class="brand" end>
+            Signet
+          </A>
           <button
             type="button"
-            class="plain"
-            onClick={() => {
-              leaving(() => void logOut());
-            }}
+            class="menu"
+            aria-expanded={isOpen()}
+            aria-controls="places"
+            onClick={() => setOpen((open) => !open)}
           >
-            Log out
+            Menu
           </button>
-          <Show when={refused()}>{(refused) => <Problem of={refused()} />}</Show>
-          <ThemeSwitch />
+        </header>
+        <div class="side" id="places" classList={{ open: isOpen() }}>
+          <Show when={mine().user.is_staff}>
+            <nav aria-label="Administration">
+              <ul>
+                <For each={PLACES}>
+                  {([href, name]) => (
+                    <li>
+                      <A href={href} end={href === "/"}>
+                        {name}
+                      </A>
+                    </li>
+                  )}
+                </For>
+              </ul>
+            </nav>
+          </Show>
+          <div class="self">
+            <nav aria-label="You">
+              <ul>
+                <li>
+                  <A href="/account">
+                    <span class="who">{mine().user.username}</span>
+                    <small>Your account</small>
+                  </A>
+                </li>
+              </ul>
+            </nav>
+            <button
+              type="button"
+              class="plain"
+              onClick={() => {
+                leaving(() => void logOut());
+              }}
+            >
+              Log out
+            </button>
+            <Show when={refused()}>{(refused) => <Problem of={refused()} />}</Show>
+            <ThemeSwitch />
+          </div>
         </div>
       </div>
       <main id="main" tabindex="-1" ref={main}>

@@ -153,15 +153,16 @@ function Password() {
   return (
     <Part title="Password">
       <form onSubmit={form.submit}>
-        <input
-          type="text"
-          class="unseen"
-          autocomplete="username"
-          value={mine().user.username}
-          tabindex="-1"
-          aria-hidden="true"
-          readonly
-        />
+        <div class="unseen">
+          <input
+            type="text"
+            autocomplete="username"
+            value={mine().user.username}
+            tabindex="-1"
+            aria-hidden="true"
+            readonly
+          />
+        </div>
         <TextField
           label="Present password"
           type="password"
@@ -270,7 +271,7 @@ function Devices() {
                 {agent(device.agent)}
               </th>
               <td>{device.address}</td>
-              <td class="at-1">{when(device.created_at)}</td>
+              <td class="when at-1">{when(device.created_at)}</td>
               <td class="end">
                 <Show when={!device.current} fallback={<Badge kind="good">this one</Badge>}>
                   <button
@@ -389,7 +390,7 @@ function Tokens() {
             <tr>
               <th scope="row">{token.name}</th>
               <td>{token.permissions.join(", ") || "none"}</td>
-              <td>{when(token.expires_at)}</td>
+              <td class="when">{when(token.expires_at)}</td>
               <td class="end">
                 <button
                   type="button"

@@ -79,7 +79,7 @@ export function Groups() {
                 {group.permissions.slice(0, 6).join(", ") || "nothing"}
                 <Show when={group.permissions.length > 6}> and {group.permissions.length - 6} more</Show>
               </td>
-              <td class="at-1">{when(group.created_at)}</td>
+              <td class="when at-1">{when(group.created_at)}</td>
             </tr>
           )}
         </For>

@@ -102,8 +102,8 @@ export function Sessions() {
                 </Show>
               </td>
               <td>{session.address}</td>
-              <td class="at-1">{when(session.created_at)}</td>
-              <td class="at-2">{when(session.ends_at)}</td>
+              <td class="when at-1">{when(session.created_at)}</td>
+              <td class="when at-2">{when(session.ends_at)}</td>
               <td class="end">
                 <Show when={page.latest?.mine.has(session.user.id)}>
                   <button

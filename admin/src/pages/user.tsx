@@ -276,8 +276,8 @@ function OneUser(props: Data) {
                   {agent(device.agent)} <Show when={device.current}>{<Badge kind="good">this one</Badge>}</Show>
                 </th>
                 <td>{device.address}</td>
-                <td>{when(device.created_at)}</td>
-                <td class="at-1">{when(device.ends_at)}</td>
+                <td class="when">{when(device.created_at)}</td>
+                <td class="when at-1">{when(device.ends_at)}</td>
                 <td class="end">
                   <Show when={mayChange()}>
                     <button
@@ -351,8 +351,8 @@ function OneUser(props: Data) {
               <tr>
                 <th scope="row">{token.name}</th>
                 <td>{token.permissions.join(", ") || "none"}</td>
-                <td class="at-1">{when(token.created_at)}</td>
-                <td>{when(token.expires_at)}</td>
+                <td class="when at-1">{when(token.created_at)}</td>
+                <td class="when">{when(token.expires_at)}</td>
                 <td class="end">
                   <Show when={mayChange()}>
                     <button

@@ -2,10 +2,10 @@
 
 import { A, useSearchParams } from "@solidjs/router";
 import { For, Show, createEffect, createResource, createSignal, on } from "solid-js";
-import { api, defined, done, got, tagged, type User } from "../api";
+import { allGroups, api, defined, done, got, tagged, type User } from "../api";
 import { onEach, type Outcome } from "../bulk";
 import { count, when } from "../format";
-import { mine, isSuperuser, mayGiveGroup } from "../me";
+import { isMe, isSuperuser, mayGiveGroup, mayTouch, mine } from "../me";
 import { Select, TextField } from "../ui/form";
 import { Flags, Page, Pager, Table } from "../ui/page";
 import { Suggest } from "../ui/suggest";
@@ -57,10 +57,13 @@ export function Users() {
     () => JSON.stringify(wanted()),
     () => got(api.GET("/v1/users", { params: { query: defined(wanted()) } })),
   );
+  const [groups] = createResource(() => (isSuperuser() ? [] : allGroups()));
+  const mayChoose = (user: User) => !isMe(user) && mayTouch(user, groups() ?? []);
   const [chosen, setChosen] = createSignal<ReadonlySet<string>>(new Set());
   createEffect(on(page, () => setChosen(new Set<string>()), { defer: true }));
   const [outcomes, setOutcomes] = createSignal<Outcome[]>([]);
   const users = () => page()?.items ?? [];
+  const choosable = () => users().filter(mayChoose);
   const those = () => users().filter(({ id }) => chosen().has(id));
   const change = (part: Query) => {
     setQuery({ ...part, cursor: undefined }, { replace: true });
@@ -261,21 +264,25 @@ export function Users() {
               <input
                 type="checkbox"
                 aria-label="Choose all on this page"
-                checked={users().length > 0 && chosen().size === users().length}
-                onChange={(event) => setChosen(new Set(event.currentTarget.checked ? users().map(({ id }) => id) : []))}
+                checked={choosable().length > 0 && chosen().size === choosable().length}
+                onChange={(event) =>
+                  setChosen(new Set(event.currentTarget.checked ? choosable().map(({ id }) => id) : []))
+                }
               />
             </th>
             {sort("Name", "username")}
             <th scope="col">Person</th>
-            <th scope="col" class="at-2">
+            <th scope="col" class="at-3">
               Address
             </th>
-            <th scope="col">What</th>
-            <th scope="col" class="at-3">
+            <th scope="col" class="w-flags">
+              What
+            </th>
+            <th scope="col" class="at-2">
               Groups
             </th>
-            {sort("Last log-in", "last_login", "at-1")}
-            {sort("Since", "date_joined", "at-3")}
+            {sort("Last log-in", "last_login", "at-1 w-time")}
+            {sort("Since", "date_joined", "at-3 w-time")}
           </>
         }
       >
@@ -292,17 +299,19 @@ export function Users() {
           {(user) => (
             <tr classList={{ off: !user.is_active }}>
               <td class="pick">
-                <input
-                  type="checkbox"
-                  aria-label={`Choose ${user.username}`}
-                  checked={chosen().has(user.id)}
-                  onChange={(event) => {
-                    const next = new Set(chosen());
-                    if (event.currentTarget.checked) next.add(user.id);
-                    else next.delete(user.id);
-                    setChosen(next);
-                  }}
-                />
+                <Show when={mayChoose(user)}>
+                  <input
+                    type="checkbox"
+                    aria-label={`Choose ${user.username}`}
+                    checked={chosen().has(user.id)}
+                    onChange={(event) => {
+                      const next = new Set(chosen());
+                      if (event.currentTarget.checked) next.add(user.id);
+                      else next.delete(user.id);
+                      setChosen(next);
+                    }}
+                  />
+                </Show>
               </td>
               <th scope="row">
                 <A href={`/users/${user.id}`}>{user.username}</A>
@@ -310,13 +319,13 @@ export function Users() {
               <td>
                 {user.first_name} {user.last_name}
               </td>
-              <td class="at-2">{user.email}</td>
+              <td class="at-3">{user.email}</td>
               <td>
                 <Flags of={user} />
               </td>
-              <td class="at-3">{user.groups.join(", ")}</td>
-              <td class="at-1">{user.last_login === null ? "never" : when(user.last_login)}</td>
-              <td class="at-3">{when(user.date_joined)}</td>
+              <td class="at-2">{user.groups.join(", ")}</td>
+              <td class="when at-1">{user.last_login === null ? "never" : when(user.last_login)}</td>
+              <td class="when at-3">{when(user.date_joined)}</td>
             </tr>
           )}
         </For>
