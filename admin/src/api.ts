@@ -122,12 +122,22 @@ async function meansExpiry(request: Request, response: Response): Promise<boolea
   return isProblem(body) && body.code === "not_authenticated";
 }
 
+let whenForbidden: (() => void) | undefined;
+
+/** What is done when the server says that a right is lacking: those that are known here may be of yesterday. */
+export function onForbidden(act: () => void): void {
+  whenForbidden = act;
+}
+
 async function patient(request: Request): Promise<Response> {
   setWaiting((count) => count + 1);
   try {
     for (;;) {
       const response = await fetch(request.clone());
-      if (!(await meansExpiry(request, response))) return response;
+      if (!(await meansExpiry(request, response))) {
+        if (response.status === 403) whenForbidden?.();
+        return response;
+      }
       resumed ??= new Promise((resolve) => (resume = resolve));
       setExpired(true);
       await resumed;

@@ -2,7 +2,7 @@
 // control that would be refused. The server decides; this only foretells.
 
 import { createSignal } from "solid-js";
-import { api, allGroups, begin, end, got, type Group, type User } from "./api";
+import { api, allGroups, begin, end, got, onForbidden, type Group, type User } from "./api";
 
 export type Me = { user: User; permissions: ReadonlySet<string> };
 
@@ -24,6 +24,10 @@ export async function meet(): Promise<void> {
   begin();
   setMe({ user, permissions: new Set(permissions.items) });
 }
+
+onForbidden(() => {
+  if (me() !== undefined) void meet().catch(() => undefined);
+});
 
 /** Nobody is logged in any more. */
 export function part(): void {

@@ -202,8 +202,8 @@ function Frame(props: { children: JSX.Element }) {
         Skip to the content
       </a>
       <progress class="under-way" classList={{ on: underWay() > 0 }} aria-hidden="true" />
-      <div class="rail">
-        <header class="bar">
+      <header class="rail">
+        <div class="bar">
           <A href="/" class="brand" end>
             Signet
           </A>
@@ -216,7 +216,7 @@ function Frame(props: { children: JSX.Element }) {
           >
             Menu
           </button>
-        </header>
+        </div>
         <div class="side" id="places" classList={{ open: isOpen() }}>
           <Show when={mine().user.is_staff}>
             <nav aria-label="Administration">
@@ -257,7 +257,7 @@ function Frame(props: { children: JSX.Element }) {
             <ThemeSwitch />
           </div>
         </div>
-      </div>
+      </header>
       <main id="main" tabindex="-1" ref={main}>
         {props.children}
       </main>

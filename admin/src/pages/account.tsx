@@ -133,12 +133,13 @@ function Password() {
   // Asked while it is typed; that it may not be asked so often is no reason to say anything.
   const [verdict] = createResource(
     () => asked() || undefined,
-    (password) => got(api.POST("/v1/password/check", { body: { password } })).catch(() => undefined),
+    (password) => got(api.POST("/v1/password/check", { body: { password } })).catch(() => null),
+    { initialValue: null },
   );
   let timer = 0;
   const said = () => {
     const found = verdict.latest;
-    if (next() === "" || found === undefined) return "At least 8 characters; a short sentence is good.";
+    if (next() === "" || found === null) return "At least 8 characters; a short sentence is good.";
     if (!found.acceptable) return found.faults.map(({ message }) => message).join("; ");
     return `Acceptable; it ${SCORES[found.score] ?? ""}.`;
   };

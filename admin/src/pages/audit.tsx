@@ -83,7 +83,13 @@ export function Audit() {
   const [older, setOlder] = createSignal<{ items: Event[]; next: string | undefined } | undefined>();
   const [isReading, setReading] = createSignal(false);
   const [refused, setRefused] = createSignal<Refusal | undefined>();
-  createEffect(on(first, () => setOlder(undefined), { defer: true }));
+  createEffect(
+    on(
+      () => first.latest,
+      () => setOlder(undefined),
+      { defer: true },
+    ),
+  );
   const next = () => (older() ?? first.latest)?.next;
   const readOlder = async () => {
     setReading(true);

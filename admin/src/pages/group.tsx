@@ -225,7 +225,7 @@ function OneGroup(props: Data) {
                     <Show when={mayTouch(user, groups)}>
                       <button
                         type="button"
-                        aria-label={`Take ${user.username} out of the group`}
+                        aria-label={`Take out ${user.username}`}
                         onClick={() => {
                           confirm({
                             title: `Take ${user.username} out of ${group().name}?`,

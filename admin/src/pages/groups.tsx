@@ -61,7 +61,7 @@ export function Groups() {
         }
       >
         <For
-          each={page()?.items ?? []}
+          each={page.latest?.items ?? []}
           fallback={
             <tr>
               <td colspan="3" class="none">
@@ -84,7 +84,7 @@ export function Groups() {
           )}
         </For>
       </Table>
-      <Pager next={page()?.next} shown={page()?.items.length ?? 0} one="group" />
+      <Pager next={page.latest?.next} shown={page.latest?.items.length ?? 0} one="group" />
     </Page>
   );
 }

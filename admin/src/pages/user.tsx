@@ -185,7 +185,7 @@ function OneUser(props: Data) {
         <span>
           Id <code>{id}</code>
         </span>
-        <A href={`/audit?user=${id}`}>What was done by and to {name()}</A>
+        <A href={`/audit?user=${encodeURIComponent(name())}`}>What was done by and to {name()}</A>
       </p>
       <Show
         when={mayChange()}

@@ -58,11 +58,17 @@ export function Users() {
     () => got(api.GET("/v1/users", { params: { query: defined(wanted()) } })),
   );
   const [groups] = createResource(() => (isSuperuser() ? [] : allGroups()));
-  const mayChoose = (user: User) => !isMe(user) && mayTouch(user, groups() ?? []);
+  const mayChoose = (user: User) => !isMe(user) && mayTouch(user, groups.latest ?? []);
   const [chosen, setChosen] = createSignal<ReadonlySet<string>>(new Set());
-  createEffect(on(page, () => setChosen(new Set<string>()), { defer: true }));
+  createEffect(
+    on(
+      () => page.latest,
+      () => setChosen(new Set<string>()),
+      { defer: true },
+    ),
+  );
   const [outcomes, setOutcomes] = createSignal<Outcome[]>([]);
-  const users = () => page()?.items ?? [];
+  const users = () => page.latest?.items ?? [];
   const choosable = () => users().filter(mayChoose);
   const those = () => users().filter(({ id }) => chosen().has(id));
   const change = (part: Query) => {
@@ -271,7 +277,9 @@ export function Users() {
               />
             </th>
             {sort("Name", "username")}
-            <th scope="col">Person</th>
+            <th scope="col" class="at-1">
+              Person
+            </th>
             <th scope="col" class="at-3">
               Address
             </th>
@@ -316,7 +324,7 @@ export function Users() {
               <th scope="row">
                 <A href={`/users/${user.id}`}>{user.username}</A>
               </th>
-              <td>
+              <td class="at-1">
                 {user.first_name} {user.last_name}
               </td>
               <td class="at-3">{user.email}</td>
@@ -330,7 +338,7 @@ export function Users() {
           )}
         </For>
       </Table>
-      <Pager next={page()?.next} shown={users().length} one="user" />
+      <Pager next={page.latest?.next} shown={users().length} one="user" />
     </Page>
   );
 }

@@ -1,14 +1,24 @@
 // Dialogs: one that holds anything, and the question that goes before what cannot be undone.
 
-import { For, Show, createSignal, createUniqueId, onMount, type JSX } from "solid-js";
+import { For, Show, createSignal, createUniqueId, onCleanup, onMount, type JSX } from "solid-js";
 import { refusal, type Refusal } from "../api";
 import { Problem, say } from "./notice";
 
 export function Modal(props: { title: string; onClose?: () => void; wide?: boolean; children: JSX.Element }) {
   const id = createUniqueId();
   let element!: HTMLDialogElement;
+  const before = document.activeElement;
   onMount(() => {
     element.showModal();
+  });
+  // Back to where one was; to the top of the page when that is gone.
+  onCleanup(() => {
+    element.close();
+    queueMicrotask(() => {
+      if (document.querySelector("dialog[open]")) return;
+      const back = before?.isConnected === true && before !== document.body ? before : document.querySelector("h1");
+      if (back instanceof HTMLElement) back.focus({ preventScroll: true });
+    });
   });
   return (
     <dialog

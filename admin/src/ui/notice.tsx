@@ -17,7 +17,16 @@ export function say(text: string): void {
 export function Notices() {
   return (
     <div class="notices" role="status">
-      <Show when={said()}>{(text) => <p>{text()}</p>}</Show>
+      <Show when={said()}>
+        {(text) => (
+          <p>
+            <span>{text()}</span>
+            <button type="button" aria-label="Dismiss" onClick={() => setSaid("")}>
+              ×
+            </button>
+          </p>
+        )}
+      </Show>
     </div>
   );
 }

@@ -5,6 +5,8 @@ import { ErrorBoundary, For, Show, Suspense, createEffect, onMount, type JSX } f
 import { refusal } from "../api";
 import { Problem } from "./notice";
 
+let isFirst = true;
+
 /** A page: its heading gets the focus, so that whoever cannot see it hears where they are. */
 export function Page(props: { title: string; aside?: JSX.Element; children: JSX.Element }) {
   let heading!: HTMLHeadingElement;
@@ -12,6 +14,11 @@ export function Page(props: { title: string; aside?: JSX.Element; children: JSX.
     document.title = `${props.title} · Signet`;
   });
   onMount(() => {
+    // The first page begins where every page does: at its top.
+    if (isFirst) {
+      isFirst = false;
+      return;
+    }
     if (!document.querySelector("dialog[open]")) heading.focus({ preventScroll: true });
   });
   return (

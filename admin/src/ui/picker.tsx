@@ -18,10 +18,12 @@ export function Picker(props: {
   const [isOpen, setOpen] = createSignal(false);
   const [found] = createResource(
     () => (isOpen() ? { search: search() } : undefined),
-    ({ search }) => props.find(search).catch(() => []),
+    ({ search }) => props.find(search).catch((): Candidate[] => []),
+    // So that looking for more never takes the page away.
+    { initialValue: [] },
   );
   let timer = 0;
-  const offered = () => (found.latest ?? []).filter(({ name }) => !props.chosen.includes(name));
+  const offered = () => found.latest.filter(({ name }) => !props.chosen.includes(name));
   const sorted = (names: string[]) => [...new Set(names)].sort((a, b) => (a < b ? -1 : 1));
   let box!: HTMLFieldSetElement;
   return (

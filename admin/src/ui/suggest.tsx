@@ -10,8 +10,13 @@ export function Suggest(props: {
 }) {
   const id = createUniqueId();
   const [typed, setTyped] = createSignal<string | undefined>();
-  const [found] = createResource(typed, (typed) => props.find(typed).catch(() => []));
+  // With a value from the start, so that looking for more never takes the page away.
+  const [found] = createResource(typed, (typed) => props.find(typed).catch(() => []), { initialValue: [] });
   let timer = 0;
+  // What was picked from the list, or typed and confirmed.
+  const pick = (value: string) => {
+    if (value.trim() !== props.value) props.onPick(value.trim());
+  };
   return (
     <div class="field">
       <label for={id}>{props.label}</label>
@@ -25,15 +30,19 @@ export function Suggest(props: {
         onFocus={() => setTyped((typed) => typed ?? "")}
         onInput={(event) => {
           const { value } = event.currentTarget;
+          if (value === "" || found.latest.some(({ name }) => name === value)) pick(value);
           clearTimeout(timer);
           timer = setTimeout(() => setTyped(value), 200);
         }}
         onChange={(event) => {
-          props.onPick(event.currentTarget.value.trim());
+          pick(event.currentTarget.value);
+        }}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") pick(event.currentTarget.value);
         }}
       />
       <datalist id={`${id}-list`}>
-        <For each={found.latest ?? []}>{({ name }) => <option value={name} />}</For>
+        <For each={found.latest}>{({ name }) => <option value={name} />}</For>
       </datalist>
     </div>
   );
