@@ -11,7 +11,7 @@ export function onEach<T>(
   name: (item: T) => string,
   question: Omit<Question, "perform">,
   act: (item: T) => Promise<void>,
-  ended: (outcomes: Outcome[]) => void,
+  ended: (outcomes: Outcome[]) => Promise<void>,
 ): void {
   confirm({
     ...question,
@@ -28,7 +28,8 @@ export function onEach<T>(
           outcomes.push({ name: name(item), refused: `${problem.detail} (request ${problem.request_id})` });
         }
       }
-      ended(outcomes);
+      tell({ done: items.length, of: items.length, now: "" });
+      await ended(outcomes);
     },
   });
 }

@@ -134,12 +134,15 @@ describe("looking", { concurrency: 1 }, () => {
     const first = await names();
     await person.button("Next").click();
     await person.page.getByText("Page 2, 50 users").waitFor();
+    await person.ready();
     await person.button("Next").click();
     await person.page.getByText("Page 3, 50 users").waitFor();
+    await person.ready();
     assert.equal((await names()).filter((name) => first.includes(name)).length, 0);
     await person.button("Previous").click();
     await person.button("Previous").click();
     await person.page.getByText("Page 1, 50 users").waitFor();
+    await person.ready();
     assert.deepEqual(await names(), first);
 
     await person.field("Search").fill("kowalski1");
@@ -191,11 +194,11 @@ describe("looking", { concurrency: 1 }, () => {
     await person.field("Before").fill("");
     await person.field("Network address").fill("127.0.0.1");
     await entries.first().waitFor();
-    await person.open("audit");
-    while (await person.button("Older").isVisible()) {
-      const amount = await entries.count();
-      await person.button("Older").click();
-      await person.page.waitForFunction((amount) => document.querySelectorAll(".timeline li").length > amount, amount);
+    await person.open("audit?action=create_user");
+    for (let page = 1; await person.button("Next").isEnabled(); page += 1) {
+      await person.button("Next").click();
+      await person.page.getByText(`Page ${page + 1}, `).waitFor();
+      await person.ready();
     }
     assert.match(await entries.last().innerText(), /made a user: admin[^]*the server's command line/);
   });
@@ -706,7 +709,7 @@ describe("one's own account", { concurrency: 1 }, () => {
     const other = await new Person(base).logIn(user.username);
     await person.field("Present password").fill(PASSWORD);
     await person.field("New password").fill("12345678");
-    await person.page.getByText(/too common|entirely numeric|only digits|common/i).first().waitFor();
+    await person.page.getByText(/many people have this password/).first().waitFor();
     await person.button("Change the password").click();
     await refused(person, /Members of the request cannot be accepted/);
     await person.field("New password").fill("a much better one");

@@ -144,10 +144,15 @@ export class Visitor {
 
   /** Nothing is wider than the window. */
   async fits(what) {
-    const over = await this.page.evaluate(
-      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    );
-    assert.ok(over <= 0, `${what}: ${over} pixels too wide`);
+    const over = await this.page.evaluate(() => {
+      const { scrollWidth, clientWidth } = document.documentElement;
+      if (scrollWidth <= clientWidth) return [];
+      const wide = [...document.body.querySelectorAll("*")].filter(
+        (element) => element.getBoundingClientRect().right > clientWidth && !element.closest("table, .skip"),
+      );
+      return wide.map((element) => element.outerHTML.slice(0, 100)).concat(`${scrollWidth - clientWidth} pixels`);
+    });
+    assert.deepEqual(over, [], `${what}: wider than the window`);
   }
 
   async screenshot(name, fullPage = false) {

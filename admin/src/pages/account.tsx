@@ -173,20 +173,23 @@ function Password() {
           wrong={form.wrong("old_password")}
           required
         />
-        <TextField
-          label="New password"
-          type="password"
-          autocomplete="new-password"
-          value={next()}
-          onInput={(password) => {
-            setNext(password);
-            clearTimeout(timer);
-            timer = setTimeout(() => setAsked(password), 400);
-          }}
-          wrong={form.wrong("new_password")}
-          hint={said()}
-          required
-        />
+        <div class="verdict">
+          {" "}
+          <TextField
+            label="New password"
+            type="password"
+            autocomplete="new-password"
+            value={next()}
+            onInput={(password) => {
+              setNext(password);
+              clearTimeout(timer);
+              timer = setTimeout(() => setAsked(password), 400);
+            }}
+            wrong={form.wrong("new_password")}
+            hint={said()}
+            required
+          />
+        </div>
         <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
         <div class="buttons">
           <span class="hint">Your other sessions and API tokens end.</span>
@@ -256,7 +259,7 @@ function Devices() {
           <>
             <th scope="col">Device</th>
             <th scope="col">From</th>
-            <th scope="col" class="at-1">
+            <th scope="col" class="at-1 w-time">
               Logged in
             </th>
             <th scope="col" class="end">
@@ -370,7 +373,9 @@ function Tokens() {
           <>
             <th scope="col">Token</th>
             <th scope="col">Permissions</th>
-            <th scope="col">Ends</th>
+            <th scope="col" class="w-time">
+              Ends
+            </th>
             <th scope="col" class="end">
               <span class="unseen">Act</span>
             </th>

@@ -1,12 +1,11 @@
 // What was done, by whom, to what: the newest first, along a line of time.
 
 import { A, useSearchParams } from "@solidjs/router";
-import { For, Show, createEffect, createMemo, createResource, createSignal, on } from "solid-js";
-import { api, defined, got, refusal, type Event, type Refusal } from "../api";
+import { For, Show, createMemo, createResource } from "solid-js";
+import { api, defined, got, type Event } from "../api";
 import { agent, clock, day } from "../format";
 import { Select, TextField } from "../ui/form";
-import { Problem } from "../ui/notice";
-import { Badge, Page, permissionPath } from "../ui/page";
+import { Badge, Page, Pager, permissionPath } from "../ui/page";
 
 /** Each action, and how it is told. */
 const ACTIONS: [action: string, told: string][] = [
@@ -46,6 +45,7 @@ type Query = {
   address?: string;
   since?: string;
   until?: string;
+  cursor?: string;
 };
 
 const instant = (local: string | undefined): string | undefined => {
@@ -76,36 +76,14 @@ export function Audit() {
     } while (items.length === 0 && next !== undefined);
     return { items, next };
   };
-  const [first, { refetch }] = createResource(
-    () => JSON.stringify(wanted()),
-    () => read(undefined),
+  const [page, { refetch }] = createResource(
+    () => JSON.stringify([wanted(), query.cursor]),
+    () => read(query.cursor),
   );
-  const [older, setOlder] = createSignal<{ items: Event[]; next: string | undefined } | undefined>();
-  const [isReading, setReading] = createSignal(false);
-  const [refused, setRefused] = createSignal<Refusal | undefined>();
-  createEffect(
-    on(
-      () => first.latest,
-      () => setOlder(undefined),
-      { defer: true },
-    ),
-  );
-  const next = () => (older() ?? first.latest)?.next;
-  const readOlder = async () => {
-    setReading(true);
-    setRefused(undefined);
-    try {
-      const page = await read(next());
-      setOlder({ items: [...(older()?.items ?? []), ...page.items], next: page.next });
-    } catch (error) {
-      setRefused(refusal(error));
-    } finally {
-      setReading(false);
-    }
-  };
+  const events = () => page.latest?.items ?? [];
   const days = createMemo(() => {
     const days: { day: string; events: Event[] }[] = [];
-    for (const event of [...(first.latest?.items ?? []), ...(older()?.items ?? [])]) {
+    for (const event of events()) {
       const name = day(event.at);
       const last = days.at(-1);
       if (last?.day === name) last.events.push(event);
@@ -114,11 +92,17 @@ export function Audit() {
     return days;
   });
   let timer = 0;
+  let typed: Query = {};
   const later = (part: Query) => {
+    typed = { ...typed, ...part };
     clearTimeout(timer);
     timer = setTimeout(() => {
-      setQuery(part, { replace: true });
+      change(typed);
+      typed = {};
     }, 350);
+  };
+  const change = (part: Query) => {
+    setQuery({ ...part, cursor: undefined }, { replace: true });
   };
   return (
     <Page
@@ -140,7 +124,7 @@ export function Audit() {
           label="Action"
           value={query.action ?? ""}
           onChange={(action) => {
-            setQuery({ action });
+            change({ action });
           }}
           options={[["", "All"], ...ACTIONS]}
         />
@@ -148,7 +132,7 @@ export function Audit() {
           label="Outcome"
           value={query.outcome ?? ""}
           onChange={(outcome) => {
-            setQuery({ outcome });
+            change({ outcome });
           }}
           options={[
             ["", "All"],
@@ -189,7 +173,8 @@ export function Audit() {
           }}
         />
       </form>
-      <div class="timeline" aria-busy={first.loading}>
+      <Pager next={page.latest?.next} shown={events().length} one="event" />
+      <div class="timeline" aria-busy={page.loading}>
         <For each={days()} fallback={<p class="none">Nothing was done that is like that.</p>}>
           {({ day, events }) => (
             <section>
@@ -201,14 +186,6 @@ export function Audit() {
           )}
         </For>
       </div>
-      <Show when={refused()}>{(refused) => <Problem of={refused()} />}</Show>
-      <p class="more">
-        <Show when={next()} fallback={<span class="hint">That is all that is kept.</span>}>
-          <button type="button" disabled={isReading()} onClick={() => void readOlder()}>
-            {isReading() ? "Reading …" : "Older"}
-          </button>
-        </Show>
-      </p>
     </Page>
   );
 }

@@ -190,13 +190,16 @@ function OneGroup(props: Data) {
             </form>
             <Show when={adding.refused()}>{(refused) => <Problem of={refused()} />}</Show>
           </Show>
+          <Pager next={members.latest?.next} shown={list().length} one="member" />
           <Table
             label="Members"
             isBusy={members.loading}
             head={
               <>
                 <th scope="col">Name</th>
-                <th scope="col">What</th>
+                <th scope="col" class="w-flags">
+                  What
+                </th>
                 <th scope="col" class="end">
                   <span class="unseen">Act</span>
                 </th>
@@ -248,7 +251,6 @@ function OneGroup(props: Data) {
               )}
             </For>
           </Table>
-          <Pager next={members.latest?.next} shown={list().length} one="member" />
         </Part>
       </div>
     </Page>

@@ -47,6 +47,7 @@ export function Groups() {
           }}
         />
       </form>
+      <Pager next={page.latest?.next} shown={page.latest?.items.length ?? 0} one="group" />
       <Table
         label="Groups"
         isBusy={page.loading}
@@ -84,7 +85,6 @@ export function Groups() {
           )}
         </For>
       </Table>
-      <Pager next={page.latest?.next} shown={page.latest?.items.length ?? 0} one="group" />
     </Page>
   );
 }

@@ -118,6 +118,7 @@ function OnePermission(props: Data) {
           </Part>
         </div>
         <Part title="Who has it">
+          <Pager next={holders.latest?.next} shown={list().length} one="holder" />
           <Table
             label={`Active users who have ${name}`}
             isBusy={holders.loading}
@@ -166,7 +167,6 @@ function OnePermission(props: Data) {
               )}
             </For>
           </Table>
-          <Pager next={holders.latest?.next} shown={list().length} one="holder" />
         </Part>
       </div>
     </Page>

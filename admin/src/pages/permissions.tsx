@@ -58,6 +58,7 @@ export function Permissions() {
           }}
         />
       </form>
+      <Pager next={page.latest?.next} shown={list().length} one="permission" />
       <Table
         label="Permissions"
         isBusy={page.loading}
@@ -88,7 +89,6 @@ export function Permissions() {
           )}
         </For>
       </Table>
-      <Pager next={page.latest?.next} shown={list().length} one="permission" />
     </Page>
   );
 }

@@ -60,6 +60,7 @@ export function Sessions() {
         </Show>
       }
     >
+      <Pager next={page.latest?.next} shown={list().length} one="session" />
       <Table
         label="Open sessions"
         isBusy={page.loading}
@@ -68,10 +69,10 @@ export function Sessions() {
             <th scope="col">User</th>
             <th scope="col">Device</th>
             <th scope="col">From</th>
-            <th scope="col" class="at-1">
+            <th scope="col" class="at-1 w-time">
               Logged in
             </th>
-            <th scope="col" class="at-2">
+            <th scope="col" class="at-2 w-time">
               Ends by
             </th>
             <th scope="col" class="end">
@@ -136,7 +137,6 @@ export function Sessions() {
           )}
         </For>
       </Table>
-      <Pager next={page.latest?.next} shown={list().length} one="session" />
     </Page>
   );
 }

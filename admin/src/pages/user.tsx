@@ -250,8 +250,10 @@ function OneUser(props: Data) {
             <>
               <th scope="col">Device</th>
               <th scope="col">From</th>
-              <th scope="col">Logged in</th>
-              <th scope="col" class="at-1">
+              <th scope="col" class="w-time">
+                Logged in
+              </th>
+              <th scope="col" class="at-1 w-time">
                 Ends by
               </th>
               <th scope="col" class="end">
@@ -327,10 +329,12 @@ function OneUser(props: Data) {
             <>
               <th scope="col">Token</th>
               <th scope="col">Permissions</th>
-              <th scope="col" class="at-1">
+              <th scope="col" class="at-1 w-time">
                 Made
               </th>
-              <th scope="col">Ends</th>
+              <th scope="col" class="w-time">
+                Ends
+              </th>
               <th scope="col" class="end">
                 <span class="unseen">Act</span>
               </th>

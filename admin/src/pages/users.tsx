@@ -104,9 +104,9 @@ export function Users() {
       ({ username }) => username,
       { title, effects: [effect, `To: ${whom}`], act },
       perform,
-      (outcomes) => {
+      async (outcomes) => {
+        await refetch();
         setOutcomes(outcomes);
-        void refetch();
       },
     );
   };
@@ -260,6 +260,7 @@ export function Users() {
         <Outcomes of={outcomes()} onClose={() => setOutcomes([])} />
       </Show>
 
+      <Pager next={page.latest?.next} shown={users().length} one="user" />
       <Table
         label="Users"
         class="users"
@@ -338,7 +339,6 @@ export function Users() {
           )}
         </For>
       </Table>
-      <Pager next={page.latest?.next} shown={users().length} one="user" />
     </Page>
   );
 }

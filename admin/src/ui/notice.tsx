@@ -17,10 +17,10 @@ export function say(text: string): void {
 export function Notices() {
   return (
     <div class="notices" role="status">
-      <Show when={said()}>
+      <Show when={said()} keyed>
         {(text) => (
           <p>
-            <span>{text()}</span>
+            <span>{text}</span>
             <button type="button" aria-label="Dismiss" onClick={() => setSaid("")}>
               ×
             </button>

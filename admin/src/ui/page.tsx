@@ -3,6 +3,7 @@
 import { A, useLocation, useNavigate, useSearchParams } from "@solidjs/router";
 import { ErrorBoundary, For, Show, Suspense, createEffect, onMount, type JSX } from "solid-js";
 import { refusal } from "../api";
+import { count } from "../format";
 import { Problem } from "./notice";
 
 let isFirst = true;
@@ -111,9 +112,7 @@ export function Pager(props: { next: string | null | undefined; shown: number; o
       >
         {trail().length > 0 || !query.cursor ? "Previous" : "First"}
       </button>
-      <span>
-        Page {trail().length + 1}, {props.shown} {props.shown === 1 ? props.one : `${props.one}s`}
-      </span>
+      <span>{`Page ${(trail().length + 1).toString()}, ${count(props.shown, props.one)}`}</span>
       <button
         type="button"
         disabled={!props.next}
