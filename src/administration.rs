@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::account::{self, Profile, differences, persist};
 use crate::app::{App, unavailable};
 use crate::audit::{Action, Client, Event, Target};
-use crate::claims::{GroupId, UserId};
+use crate::claims::{GroupId, SessionId, UserId};
 use crate::error::{Error, Fault};
 use crate::password::policy::About;
 use crate::rights::Permission;
@@ -284,6 +284,21 @@ impl<'a> Staff<'a> {
             Ok(vec![Write::CloseSessions { user: id, keep: None }])
         });
         self.watched(Action::EndSessions, Some(Target::user(id, "")), act).await.map(drop)
+    }
+
+    /// Ends one of the user's open sessions.
+    ///
+    /// # Errors
+    /// `NotFound`, also when it is not one of the user's; `BeyondOwnRights`; as [`App::commit`].
+    pub async fn end_session(&self, id: UserId, session: SessionId) -> Result<(), Error> {
+        let details = vec![format!("session={session}")];
+        let act = async {
+            let user = self.app.user(id).await?;
+            self.may_touch(&user)?;
+            let event = self.event(Action::EndSession).to(Target::user(id, user.username.as_str()));
+            session::end_one_of(self.app, id, session, self.session.witness(true)?, event.with(details)).await
+        };
+        self.watched(Action::EndSession, Some(Target::user(id, "")), act).await
     }
 
     /// Makes the writes and records the event, unless these staff's own session or rights are not what they were.

@@ -12,6 +12,7 @@ use poem_openapi::__private::UrlQuery;
 use poem_openapi::{OpenApi, Tags};
 
 pub mod account;
+pub mod admin;
 mod again;
 pub mod audit;
 pub mod authorization;
@@ -22,6 +23,7 @@ pub mod cookie;
 pub mod cookies;
 pub mod docs;
 pub mod document;
+pub mod figures;
 pub mod front;
 pub mod groups;
 pub mod imports;
@@ -109,6 +111,7 @@ pub(crate) fn operations() -> impl OpenApi {
         groups::GroupsApi,
         permissions::PermissionsApi,
         audit::AuditApi,
+        figures::FiguresApi,
         revocations::RevocationsApi,
         machine::MachineApi,
     )
@@ -124,7 +127,7 @@ pub fn routes() -> Route {
         if path == proxies::VERIFY { route.at(path, verify::Plain(resource)) } else { route.at(path, resource) }
     };
     let route = table.into_iter().fold(Route::new(), place);
-    metrics::add(pages::add(docs::add(route)))
+    metrics::add(admin::add(pages::add(docs::add(route))))
 }
 
 /// One path and its methods: what the framework's own routing by method does, and `Allow` where it is due.

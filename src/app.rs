@@ -31,7 +31,7 @@ mod tending;
 mod watch;
 
 use following::Following;
-pub use measured::{Meters, Part};
+pub use measured::{Figures, Meters, Part};
 use memory::{Changes, GroupFeed, recorded};
 
 /// Gives the present instant. Only the edge of the program reads the real clock.

@@ -201,7 +201,7 @@ pub struct Event {
     pub address: String,
     /// The client's own description of itself; at most 200 characters.
     pub agent: String,
-    /// What was changed: names of members, and rights with a sign in front.
+    /// What was changed: names of members, and rights with a sign in front; or which session or API token of the user.
     pub details: Vec<String>,
 }
 

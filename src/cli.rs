@@ -268,7 +268,8 @@ async fn serve_until_told(config: Config) -> Result<(), Ending> {
         print(&format!("made the superuser admin with the password {} (shown this once)\n", password.reveal()))?;
     }
     let (base, mail) = (server.base(), server.mail());
-    print(&format!("listening on {base}\ntry it in the browser: {base}/docs\nmails go to {mail}\n"))?;
+    let admin = if server.has_admin() { format!("administration: {base}/admin\n") } else { String::new() };
+    print(&format!("listening on {base}\ntry it in the browser: {base}/docs\n{admin}mails go to {mail}\n"))?;
     if let Some(address) = server.metrics_address() {
         print(&format!("metrics on http://{address}/metrics\n"))?;
     }

@@ -124,6 +124,9 @@ pub struct Flags {
     /// The page of the first --origin that confirms an address, where the link in a mail leads
     #[arg(long, env = "SIGNET_VERIFY_PAGE", default_value = "/verify", value_name = "PATH")]
     pub verify_page: String,
+    /// Whether there are pages of administration at /admin: on or off
+    #[arg(long, env = "SIGNET_ADMIN", default_value = "on", value_name = "on|off")]
+    pub admin: String,
     /// Where to listen for whoever reads /metrics, as host:port, apart from everybody else; port 0 takes a free one
     #[arg(long, env = "SIGNET_METRICS_LISTEN", value_name = "HOST:PORT")]
     pub metrics_listen: Option<String>,
@@ -230,6 +233,8 @@ pub struct Config {
     pub reset_page: String,
     /// The path of the page that confirms an address.
     pub verify_page: String,
+    /// Whether there are pages of administration.
+    pub admin: bool,
     /// Where to listen for whoever reads what is measured.
     pub metrics_listen: Option<String>,
     /// Who may read it on the address that everybody is served on.
@@ -306,6 +311,7 @@ impl Flags {
             _ => Tls::Off,
         };
         let throttle = choose("throttle", &self.throttle, &["off", "on"])? == 1;
+        let admin = choose("admin", &self.admin, &["off", "on"])? == 1;
         let proxies = Proxies::parse(&self.trusted_proxies).map_err(|what| {
             bad("trusted-proxy", what, "give an address or a network, such as 127.0.0.1 or 10.0.0.0/8")
         })?;
@@ -361,6 +367,7 @@ impl Flags {
             mail_from,
             reset_page,
             verify_page,
+            admin,
             metrics_listen: self.metrics_listen,
             metrics: metrics.unwrap_or_default(),
             max_connections,

@@ -69,6 +69,20 @@ impl Counters {
     pub fn of(&self, values: &[&str]) -> Counter {
         self.0.with_label_values(values)
     }
+
+    /// What the counters have together whose labels are wanted. The labels come by name, each with its value.
+    #[must_use]
+    pub fn sum(&self, wanted: impl Fn(&[(&str, &str)]) -> bool) -> u64 {
+        let families = self.0.collect();
+        let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+        let count = |metric: &prometheus::proto::Metric| {
+            let labels: Vec<_> = metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+            if wanted(&labels) { metric.get_counter().get_value() } else { 0.0 }
+        };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters are whole and only rise")]
+        let sum = series.map(count).sum::<f64>() as u64;
+        sum
+    }
 }
 
 /// Gauges told apart by labels.

@@ -171,6 +171,17 @@ impl Meters {
     }
 }
 
+/// What the pool does at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Threads that live.
+    pub workers: usize,
+    /// Passwords that are being hashed.
+    pub busy: u64,
+    /// Passwords that wait for a thread.
+    pub waiting: u64,
+}
+
 /// A job, since when it has waited, and its place among those that wait.
 struct Waiting {
     job: Job,
@@ -213,6 +224,17 @@ impl Pool {
     #[must_use]
     pub fn meters(&self) -> &Meters {
         &self.meters
+    }
+
+    /// What the pool does at the moment.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let count = |gauge: &Gauge| u64::try_from(gauge.get()).unwrap_or(0);
+        Load {
+            workers: self.workers.iter().filter(|worker| !worker.is_finished()).count(),
+            busy: count(&self.meters.working),
+            waiting: count(&self.meters.waiting),
+        }
     }
 
     /// Whether all of the workers live.

@@ -180,6 +180,7 @@ impl Server {
                 login_url: config.login_url,
                 proxies: config.proxies,
                 metrics: config.metrics,
+                admin: config.admin,
             },
             keys,
             hangup,
@@ -201,6 +202,12 @@ impl Server {
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Whether there are the pages of administration.
+    #[must_use]
+    pub fn has_admin(&self) -> bool {
+        self.settings.admin
     }
 
     /// Where mails go, for a person to look for them.

@@ -21,7 +21,7 @@ mod ending;
 mod entry;
 
 pub use device::{Attempt, remember};
-pub use entry::{devices, end, end_one, enter, log_in, log_out};
+pub use entry::{all_devices, devices, end, end_one, end_one_of, enter, log_in, log_out};
 
 /// Bytes that the whole `Set-Cookie` line may take: what every browser keeps (RFC 6265, section 6.1).
 pub const COOKIE_BYTES_ALLOWED: usize = 4096;

@@ -20,7 +20,7 @@ use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, GroupId, SessionId, UserId};
 use crate::metrics::{Gauge, Histogram, Registry, gauge, seconds, sizes};
 use crate::rights::{Group, Permission, PermissionEntry};
-use crate::user::User;
+use crate::user::{User, Username};
 
 pub mod embedded;
 pub mod postgres;
@@ -107,6 +107,32 @@ pub struct OpenSession {
     pub address: String,
     /// The client's own description of itself; at most 200 characters.
     pub agent: String,
+}
+
+/// An open session, and what its user is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedSession {
+    /// The session.
+    pub session: OpenSession,
+    /// The user's name.
+    pub username: Username,
+}
+
+/// Which open sessions have not ended otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alive {
+    /// The present instant: those that end later.
+    pub now: DateTime<Utc>,
+    /// Those of this epoch.
+    pub epoch: u64,
+}
+
+impl Alive {
+    /// Whether the session is one of them.
+    #[must_use]
+    pub fn has(&self, session: &OpenSession) -> bool {
+        session.ends > self.now && session.epoch == self.epoch
+    }
 }
 
 /// An API token that somebody has made. Its text is not kept.
@@ -550,6 +576,8 @@ pub trait Follow: Send + Sync {
     fn groups(&self) -> Reply<'_, (Vec<Group>, u64)>;
     /// The sums of what is revoked and ends at the instant or later. What is covered is left out.
     fn sums(&self, from: DateTime<Utc>) -> Reply<'_, Sums>;
+    /// What this node is called, in this run.
+    fn node(&self) -> String;
     /// This node follows no more.
     fn leave(&self) -> Reply<'_, ()>;
 }
@@ -599,6 +627,9 @@ pub trait Store: Send + Sync + 'static {
     fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>>;
     /// A user's open sessions, the newest first.
     fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>>;
+    /// The open sessions of everybody that are alive, in an order of the store's own. [`Slice::search`] is not looked at.
+    /// A page may be empty and have a next one.
+    fn open_sessions(&self, alive: Alive, slice: Slice) -> Reply<'_, Page<NamedSession>>;
     /// A user's API tokens, the newest first.
     fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>>;
     /// Events of the audit log, the newest first. [`Slice::search`] is not looked at.

@@ -62,7 +62,8 @@ pub struct Event {
     address: String,
     /// The client's own description of itself.
     agent: String,
-    /// What was changed: names of members, and groups and permissions with a sign in front.
+    /// What was changed: names of members, and groups and permissions with a sign in front. Where staff has ended one
+    /// session or API token of the user: which.
     details: Vec<String>,
 }
 

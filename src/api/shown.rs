@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::claims::instant;
 use crate::rights::{GroupTable, Permission};
 use crate::session::{self, COOKIE_BYTES_ALLOWED};
-use crate::store::OpenSession;
+use crate::store::{self, NamedSession};
 use crate::user;
 
 /// A user, with Django's fields but the hash.
@@ -230,7 +230,7 @@ pub struct Device {
 }
 
 impl Device {
-    pub(crate) fn of(open: &OpenSession, asking: &session::Session) -> Self {
+    pub(crate) fn of(open: &store::OpenSession, asking: &session::Session) -> Self {
         Self {
             id: open.id.to_string(),
             current: asking.claims().is_some_and(|claims| claims.sid == open.id),
@@ -261,6 +261,50 @@ pub struct DeviceList {
     /// The newest first.
     pub(crate) items: Vec<Device>,
     /// Always null: all of them are here.
+    #[oai(nullable)]
+    pub(crate) next: Option<String>,
+}
+
+/// Whose a session is.
+#[derive(Debug, Clone, Object)]
+pub struct Owner {
+    /// The user.
+    pub id: String,
+    /// The name that a log-in takes.
+    pub username: String,
+}
+
+/// An open session of somebody.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct OpenSession {
+    #[oai(flatten)]
+    device: Device,
+    /// Whose it is.
+    user: Owner,
+}
+
+impl OpenSession {
+    pub(crate) fn of(open: &NamedSession, asking: &session::Session) -> Self {
+        let NamedSession { session, username } = open;
+        let user = Owner { id: session.user.to_string(), username: username.as_str().to_owned() };
+        Self { device: Device::of(session, asking), user }
+    }
+}
+
+impl Example for OpenSession {
+    fn example() -> Self {
+        let User { id, username, .. } = User::example();
+        Self { device: Device::example(), user: Owner { id, username } }
+    }
+}
+
+/// A page of the open sessions of everybody.
+#[derive(Object)]
+pub struct OpenSessionList {
+    /// In an order of the store's own.
+    pub(crate) items: Vec<OpenSession>,
+    /// The cursor of the next page; null when this is the last one.
     #[oai(nullable)]
     pub(crate) next: Option<String>,
 }

@@ -213,6 +213,30 @@ impl TokensApi {
         Staff::new(visit.app(), &staff, &client(request)).end_tokens(parse(&id)?).await?;
         Ok(Done::Gone)
     }
+
+    /// End one of a user's API tokens
+    ///
+    /// It is dead from the next request on. One that is not the user's is as good as none: 404.
+    #[oai(
+        path = "/v1/users/:id/tokens/:token_id",
+        method = "delete",
+        operation_id = "delete_user_token",
+        tag = "Group::Users"
+    )]
+    async fn delete_user_token(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        request: &Request,
+        /// The user.
+        id: Path<String>,
+        /// The API token.
+        token_id: Path<String>,
+    ) -> Result<Done, Problem> {
+        let token = token_id.parse().map_err(|_| Error::NotFound("API token"))?;
+        Staff::new(visit.app(), &staff, &client(request)).end_token(parse(&id)?, token).await?;
+        Ok(Done::Gone)
+    }
 }
 
 fn parse(id: &str) -> Result<UserId, Error> {

@@ -15,7 +15,7 @@ use crate::api::caller::{StaffRequired, client};
 use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::{Code, Problem};
 use crate::api::session::Done;
-use crate::api::shown::{Device, DeviceList, User};
+use crate::api::shown::{Device, DeviceList, OpenSession, OpenSessionList, User};
 use crate::api::visit::Visit;
 use crate::app::{App, unavailable};
 use crate::claims::UserId;
@@ -348,6 +348,25 @@ impl UsersApi {
         Ok(Json(DeviceList { items, next: None }))
     }
 
+    /// List everybody's devices
+    ///
+    /// The sessions in which somebody is logged in, in an order of the store's own. In pages: `next` is the `cursor` of
+    /// the page that follows, null on the last. A page may be empty and still have a next one.
+    #[oai(path = "/v1/open-sessions", method = "get", operation_id = "list_open_sessions")]
+    async fn list_open_sessions(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        /// The `next` of the page before.
+        cursor: Query<Option<String>>,
+        /// Sessions on a page: 1 to 200; 50 when it is left out.
+        limit: Query<Option<u32>>,
+    ) -> Result<Json<OpenSessionList>, Problem> {
+        let page = session::all_devices(visit.app(), slice(None, cursor.as_deref(), limit.0)?).await?;
+        let items = page.items.iter().map(|open| OpenSession::of(open, &staff)).collect();
+        Ok(Json(OpenSessionList { items, next: list::cursor(page.next) }))
+    }
+
     /// Log a user out everywhere
     ///
     /// All sessions and API tokens of the user end.
@@ -361,6 +380,28 @@ impl UsersApi {
         id: Path<String>,
     ) -> Result<Done, Problem> {
         Staff::new(visit.app(), &staff, &client(request)).end_sessions(parse(&id)?).await?;
+        Ok(Done::Gone)
+    }
+
+    /// Log a user out of one device
+    ///
+    /// The session is dead from the next request on. One that is not the user's is as good as none: 404.
+    #[oai(path = "/v1/users/:id/sessions/:sid", method = "delete", operation_id = "delete_user_session")]
+    async fn delete_user_session(
+        &self,
+        visit: Data<&Visit>,
+        staff: StaffRequired,
+        request: &Request,
+        /// The user.
+        id: Path<String>,
+        /// The session.
+        sid: Path<String>,
+    ) -> Result<Done, Problem> {
+        let session = sid.parse().map_err(|_| Error::NotFound("session"))?;
+        Staff::new(visit.app(), &staff, &client(request)).end_session(parse(&id)?, session).await?;
+        if staff.claims().is_some_and(|claims| claims.sid == session) {
+            visit.clear();
+        }
         Ok(Done::Gone)
     }
 

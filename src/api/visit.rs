@@ -39,6 +39,8 @@ pub struct Settings {
     pub login_url: Option<String>,
     /// Who may read what is measured.
     pub metrics: Scrape,
+    /// Whether there are the pages of administration, at `/admin`.
+    pub admin: bool,
 }
 
 /// The operations that are told apart where requests are counted: all of Signet's, and two places for what is none.

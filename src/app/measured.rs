@@ -2,13 +2,15 @@
 //! when somebody reads them.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::App;
 use crate::audit::{Action, Outcome};
-use crate::keys::Role;
 use crate::metrics::{Counter, Counters, Gauge, Gauges, Measure, Registry, Times, counter, gauge, measure};
+use crate::password::Load;
+use crate::store::Follow;
 
 /// The meters that no room below has, and the registry of all.
 pub struct Meters {
@@ -23,6 +25,7 @@ pub struct Meters {
     pub connections: Gauge,
     events: Counters,
     key_reloads_failed: Counter,
+    started: DateTime<Utc>,
     seen: Seen,
     /// Held by whoever reads, so that two who do so at once do not mix what they see.
     reading: Mutex<()>,
@@ -94,6 +97,7 @@ impl Meters {
                 &["action", "outcome"],
             ),
             key_reloads_failed: counter("signet_key_reloads_failed_total", "Times that the keys were not read again"),
+            started: now,
             seen: Seen::default(),
             reading: Mutex::default(),
         };
@@ -165,7 +169,42 @@ impl Part {
     }
 }
 
+/// What is done and held at the moment, in numbers.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// When the server was started.
+    pub started: DateTime<Utc>,
+    /// Log-ins since then.
+    pub log_ins: u64,
+    /// Log-ins that were refused since then.
+    pub log_ins_refused: u64,
+    /// Endings of sessions, API tokens and users' generations that are held.
+    pub revocations: usize,
+    /// What the workers do that hash passwords.
+    pub pool: Load,
+    /// How long what other nodes have changed may be unknown here; `None` before anything was heard of them.
+    pub staleness: Option<Duration>,
+    /// What a shared store calls this node, in this run; `None` when the store is not shared.
+    pub node: Option<String>,
+}
+
 impl App {
+    /// What is done and held at the moment: read from what is counted anyway.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let meters = self.meters();
+        let (sessions, users) = self.revocations().count();
+        Figures {
+            started: meters.started,
+            log_ins: meters.event(Action::LogIn, Outcome::Done).get(),
+            log_ins_refused: meters.event(Action::LogIn, Outcome::Refused).get(),
+            revocations: sessions + users,
+            pool: self.pool().load(),
+            staleness: self.staleness(),
+            node: self.store().follow().map(Follow::node),
+        }
+    }
+
     /// Everything that is measured, in the text format of Prometheus.
     ///
     /// # Errors
@@ -189,24 +228,13 @@ impl App {
         seen.keys.clear();
         for key in keyring.inventory() {
             let Some(created) = key.created else { continue };
-            seen.keys.of(&[key.kid, key.algorithm, role(key.role)]).set(created.timestamp());
+            seen.keys.of(&[key.kid, key.algorithm, key.role.name()]).set(created.timestamp());
         }
         let process = Process::read();
         seen.memory.set(process.memory);
         seen.files.set(process.files);
         seen.files_max.set(process.files_max);
         meters.registry.text()
-    }
-}
-
-const fn role(role: Role) -> &'static str {
-    match role {
-        Role::Signs => "signs",
-        Role::CouldSign => "could_sign",
-        Role::Verifies => "verifies",
-        Role::Seals => "seals",
-        Role::CouldSeal => "could_seal",
-        Role::Opens => "opens",
     }
 }
 

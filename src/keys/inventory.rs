@@ -21,6 +21,21 @@ pub enum Role {
     Opens,
 }
 
+impl Role {
+    /// The name that programs know it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signs => "signs",
+            Self::CouldSign => "could_sign",
+            Self::Verifies => "verifies",
+            Self::Seals => "seals",
+            Self::CouldSeal => "could_seal",
+            Self::Opens => "opens",
+        }
+    }
+}
+
 /// One key of a keyring.
 #[derive(Debug, Clone, Copy)]
 pub struct Listed<'a> {

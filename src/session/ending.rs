@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 
 use super::Session;
 use crate::app::{App, unavailable};
-use crate::audit::{Action, Event};
+use crate::audit::{Action, Client, Event, Target};
 use crate::claims::{Claims, SessionId, UserId, instant};
 use crate::error::Error;
 use crate::revocation::endings::Kind;
-use crate::store::{Revocation, Write};
+use crate::store::{Revocation, Witness, Write};
 
 /// How often a new generation is tried while others change the user.
 const TRIES: usize = 8;
@@ -39,17 +39,23 @@ impl Ending {
 }
 
 /// Ends the session, and records the event: with all others of its user, API tokens too, when as many of them were
-/// ended one by one as may be.
+/// ended one by one as may be. In somebody else's name it is done at the state that the witness tells of.
 ///
 /// # Errors
-/// `Unavailable` when this could not be made durable. The session lives on then.
-pub(super) async fn conclude(app: &App, ending: Ending, event: Option<Event>) -> Result<(), Error> {
-    let record = event.map(|event| Write::Record(Box::new(event)));
-    if all(app, ending, record.clone()).await?.is_some() {
+/// `Unavailable` when this could not be made durable; `NotAuthenticated` or `Outdated` when the witness is none any more.
+/// The session lives on then.
+pub(super) async fn conclude(
+    app: &App,
+    ending: Ending,
+    witness: Option<Witness>,
+    event: Option<Event>,
+) -> Result<(), Error> {
+    if all(app, ending, witness, event.as_ref()).await?.is_some() {
         return Ok(());
     }
-    let mut writes = ending.alone();
-    writes.extend(record);
+    let mut writes: Vec<Write> = witness.map(Write::InNameOf).into_iter().collect();
+    writes.extend(ending.alone());
+    writes.extend(event.map(|event| Write::Record(Box::new(event))));
     app.commit(writes).await
 }
 
@@ -60,7 +66,7 @@ pub(super) async fn conclude(app: &App, ending: Ending, event: Option<Event>) ->
 /// `Unavailable` when this could not be made durable.
 pub(super) async fn precede(app: &App, before: &Session) -> Result<(Vec<Write>, Option<Raised>), Error> {
     let Some(ending) = before.claims().map(Ending::of) else { return Ok((Vec::new(), None)) };
-    match all(app, ending, None).await? {
+    match all(app, ending, None, None).await? {
         Some(raised) => Ok((Vec::new(), Some(raised))),
         None => Ok((ending.alone(), None)),
     }
@@ -76,7 +82,12 @@ pub(super) struct Raised {
 
 /// Ends all of the user's sessions, if as many were ended one by one as may be; `None` when the one is to be ended
 /// alone.
-async fn all(app: &App, ending: Ending, record: Option<Write>) -> Result<Option<Raised>, Error> {
+async fn all(
+    app: &App,
+    ending: Ending,
+    witness: Option<Witness>,
+    cause: Option<&Event>,
+) -> Result<Option<Raised>, Error> {
     let endings = app.revocations().endings();
     let Some(id) = ending.user else { return Ok(None) };
     for _ in 0..TRIES {
@@ -86,14 +97,18 @@ async fn all(app: &App, ending: Ending, record: Option<Write>) -> Result<Option<
         let Some(mut user) = app.store().user(id).await.map_err(unavailable)? else { return Ok(None) };
         let (was, from) = (user.version, user.generation);
         user.generation += 1;
-        let event = Event::new(app.now(), Action::EndSessions, &crate::audit::Client::default());
-        let event = event.by(id, user.username.as_str(), Some(ending.id));
-        let mut writes = app.marks(&user);
+        let event = Event::new(app.now(), Action::EndSessions, &Client::default());
+        // By its own user, unless it is known to be another one who ends it.
+        let event = match cause.and_then(|cause| cause.actor.as_ref()).filter(|actor| actor.id != id) {
+            Some(actor) => event.by(actor.id, &actor.name, actor.session).to(Target::user(id, user.username.as_str())),
+            None => event.by(id, user.username.as_str(), Some(ending.id)),
+        };
+        let mut writes: Vec<Write> = witness.map(Write::InNameOf).into_iter().collect();
+        writes.extend(app.marks(&user));
         let to = user.generation;
         writes.push(Write::ChangeUser { user: Box::new(user), was });
         writes.push(Write::CloseSessions { user: id, keep: None });
-        writes.extend(record.clone());
-        writes.push(Write::Record(Box::new(event)));
+        writes.extend(cause.cloned().into_iter().chain([event]).map(|event| Write::Record(Box::new(event))));
         match app.commit(writes).await {
             Ok(()) => return Ok(Some(Raised { user: id, from, to })),
             Err(Error::Changed) => {}

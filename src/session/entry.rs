@@ -11,7 +11,7 @@ use crate::claims::{Claims, SessionId, UserId, instant};
 use crate::error::Error;
 use crate::password::Password;
 use crate::revocation::Standing;
-use crate::store::{Member, OpenSession, Write};
+use crate::store::{Alive, Member, NamedSession, OpenSession, Page, Slice, Witness, Write};
 use crate::throttle::Subject;
 use crate::user::{User, Username};
 
@@ -60,7 +60,7 @@ async fn finish(app: &App, claims: &Claims, action: Action, client: &Client) -> 
     }
     let event = claims.sub.zip(claims.preferred_username.as_deref());
     let event = event.map(|(id, name)| Event::new(app.now(), action, client).by(id, name, Some(claims.sid)));
-    conclude(app, Ending::of(claims), event).await
+    conclude(app, Ending::of(claims), None, event).await
 }
 
 /// A log-in: the user, and a new session for the client to be given. The session that the client had is ended.
@@ -209,10 +209,21 @@ pub async fn enter(
 /// `Unavailable` when the store failed.
 pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error> {
     let mut sessions = app.store().sessions(user).await.map_err(unavailable)?;
-    let now = app.now();
-    let epoch = app.revocations().epoch();
-    sessions.retain(|session| session.ends > now && session.epoch == epoch);
+    let alive = alive(app);
+    sessions.retain(|session| alive.has(session));
     Ok(sessions)
+}
+
+/// A page of the open sessions of everybody, as [`devices`], in an order of the store's own.
+///
+/// # Errors
+/// `Unavailable` when the store failed.
+pub async fn all_devices(app: &App, slice: Slice) -> Result<Page<NamedSession>, Error> {
+    app.store().open_sessions(alive(app), slice).await.map_err(unavailable)
+}
+
+fn alive(app: &App) -> Alive {
+    Alive { now: app.now(), epoch: app.revocations().epoch() }
 }
 
 /// Ends one of the open sessions of the session's own user.
@@ -220,9 +231,27 @@ pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error>
 /// # Errors
 /// `NotFound` when it is not one of the user's; `Unavailable` when this could not be made durable.
 pub async fn end_one(app: &App, session: &Session, id: SessionId, client: &Client) -> Result<(), Error> {
-    let sessions = devices(app, session.id()?).await?;
     let event = session.event(app, Action::EndSession, client).to(Target::session(id));
-    let session = sessions.iter().find(|s| s.id == id).ok_or(Error::NotFound("session"))?;
-    let OpenSession { id, user, ends, .. } = *session;
-    conclude(app, Ending { user: Some(user), id, until: ends }, Some(event)).await
+    end_listed(app, session.id()?, id, None, event).await
+}
+
+/// Ends one of the open sessions of a user, in the name of somebody else who may.
+///
+/// # Errors
+/// As [`end_one`]; `NotAuthenticated` or `Outdated` when the witness is none any more.
+pub async fn end_one_of(app: &App, user: UserId, id: SessionId, by: Witness, event: Event) -> Result<(), Error> {
+    end_listed(app, user, id, Some(by), event).await
+}
+
+async fn end_listed(
+    app: &App,
+    user: UserId,
+    id: SessionId,
+    witness: Option<Witness>,
+    event: Event,
+) -> Result<(), Error> {
+    let sessions = devices(app, user).await?;
+    let session = sessions.iter().find(|session| session.id == id).ok_or(Error::NotFound("session"))?;
+    let ending = Ending { user: Some(user), id, until: session.ends };
+    conclude(app, ending, witness, Some(event)).await
 }

@@ -23,8 +23,8 @@ use crate::claims::{ChallengeKind, GroupId, UserId};
 use crate::metrics::Held;
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
-    ApiToken, Challenge, Member, Meters, OpenSession, Page, Record, Reply, Revocation, Slice, State, Store, StoreError,
-    UserQuery, Write,
+    Alive, ApiToken, Challenge, Member, Meters, NamedSession, OpenSession, Page, Record, Reply, Revocation, Slice,
+    State, Store, StoreError, UserQuery, Write,
 };
 use crate::user::User;
 
@@ -386,6 +386,10 @@ impl Store for Embedded {
             sessions.sort_by_key(|s| std::cmp::Reverse((s.created, s.id)));
             Ok(sessions)
         })
+    }
+
+    fn open_sessions(&self, alive: Alive, slice: Slice) -> Reply<'_, Page<NamedSession>> {
+        self.read(move |draft| draft.open_sessions(alive, &slice))
     }
 
     fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>> {

@@ -200,6 +200,7 @@ fn a_bad_configuration_is_one_clear_line_exit_code_2_and_nothing_made() {
         (&["--hash-memory", "256MiB", "--hash-passes", "5"], "--hash-passes"),
         (&["--hash-lanes", "17"], "--hash-lanes"),
         (&["--throttle", "maybe"], "--throttle"),
+        (&["--admin", "maybe"], "--admin"),
         (&["--trusted-proxy", "proxy.example"], "--trusted-proxy"),
         (&["--trusted-proxy", "10.0.0.0/8,0.0.0.0/0"], "--trusted-proxy"),
         (&["--log", "xml"], "--log"),

@@ -196,3 +196,21 @@ async fn a_new_generation_takes_the_place_of_what_was_listed_also_when_it_is_ask
     let mut alice = server.log_in("alice").await;
     alice.post("/v1/tokens", wish).await.is(StatusCode::CREATED);
 }
+
+#[tokio::test]
+async fn the_session_that_staff_ends_after_a_thousand_takes_all_of_the_users_along_in_the_name_of_staff() {
+    let server = Server::start().await;
+    let (mut first, id) = server.user("alice", json!({})).await;
+    let mut second = server.log_in("alice").await;
+    fill(&server, id_of(&id), Kind::Session, EACH_MAX).await;
+    let session = first.get("/v1/session").await.text("id");
+    let mut admin = server.admin().await;
+    admin.delete(&format!("/v1/users/{id}/sessions/{session}")).await.is(StatusCode::NO_CONTENT);
+    assert!(!first.is_somebody().await && !second.is_somebody().await);
+    assert_eq!((in_store(&server).await, in_memory(&server).await), (0, 0));
+    for action in ["end_session", "end_sessions"] {
+        let events = admin.get(&format!("/v1/audit?action={action}")).await.json();
+        let event = &events["items"][0];
+        assert_eq!((&event["actor"]["name"], &event["target"]["name"]), (&json!("admin"), &json!("alice")), "{action}");
+    }
+}

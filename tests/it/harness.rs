@@ -29,8 +29,8 @@ use signet::password::{Cost, Policy};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
 use signet::store::{
-    ApiToken, Challenge, Follow, Ledger, Member, Meters, OpenSession, Page, Record, Reply, SharedStore, Slice, State,
-    Store, UserQuery, Write,
+    Alive, ApiToken, Challenge, Follow, Ledger, Member, Meters, NamedSession, OpenSession, Page, Record, Reply,
+    SharedStore, Slice, State, Store, UserQuery, Write,
 };
 use signet::user::User;
 use tempfile::TempDir;
@@ -64,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) key_lead: TimeDelta,
     pub(crate) proxies: Proxies,
     pub(crate) metrics: Scrape,
+    /// Whether there are the pages of administration.
+    pub(crate) admin: bool,
     /// A folder with `data` and `keys`, to go on from; a new one without.
     pub(crate) folder: Option<TempDir>,
     /// The store in place of the one in the folder.
@@ -90,6 +92,7 @@ impl Default for Options {
             key_lead: TimeDelta::zero(),
             proxies: Proxies::default(),
             metrics: Scrape::default(),
+            admin: true,
             folder: None,
             store: None,
             max_staleness: Duration::from_secs(15),
@@ -165,6 +168,7 @@ impl Server {
             login_url: options.login_url,
             proxies: options.proxies,
             metrics: options.metrics,
+            admin: options.admin,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = signet::server::serve(app.clone(), acceptor, settings, async {
@@ -565,6 +569,9 @@ impl Store for Counting {
     fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {
         self.counted().sessions(user)
     }
+    fn open_sessions(&self, alive: Alive, slice: Slice) -> Reply<'_, Page<NamedSession>> {
+        self.counted().open_sessions(alive, slice)
+    }
     fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>> {
         self.counted().api_tokens(owner)
     }
@@ -629,7 +636,8 @@ pub(crate) async fn embed(app: &App, routes: impl poem::IntoEndpoint<Endpoint: '
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let acceptor = TcpAcceptor::from_tokio(listener).unwrap();
-    let settings = Settings { origins: Origins::new(vec![ORIGIN.to_owned()]), https_only: true, ..Settings::default() };
+    let origins = Origins::new(vec![ORIGIN.to_owned()]);
+    let settings = Settings { origins, https_only: true, admin: true, ..Settings::default() };
     let front = signet::api::front::Front::new(app.clone(), settings);
     let endpoint = poem::EndpointExt::with(routes.into_endpoint(), front);
     tokio::spawn(async { poem::Server::new_with_acceptor(acceptor).run(endpoint).await.unwrap() });

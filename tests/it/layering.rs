@@ -52,12 +52,13 @@ const GROUND: [&[&str]; 6] = [
 
 /// Inside `api`, what serves the groups of operations, from the top down.
 const API: [&[&str]; 12] = [
-    &["docs", "metrics", "pages", "postman"],
+    &["admin", "docs", "metrics", "pages", "postman"],
     &["document"],
     &[
         "account",
         "audit",
         "cookies",
+        "figures",
         "groups",
         "imports",
         "machine",
@@ -82,10 +83,11 @@ const API: [&[&str]; 12] = [
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 38] = [
+const FOREIGN: [(&str, &[&str]); 39] = [
     ("prometheus", &["metrics"]),
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys", "throttle"]),
+    ("include_dir", &["api/admin"]),
     ("ipnet", &["api/proxies"]),
     ("pem", &["keys"]),
     ("argon2", &["password"]),

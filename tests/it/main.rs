@@ -4,6 +4,7 @@
 #![expect(clippy::wrong_self_convention, reason = "`answer.is_problem(..)` goes on with the answer")]
 #![expect(clippy::too_many_lines, reason = "a test that tells a story is read from top to bottom")]
 
+mod admin;
 mod again;
 mod anchor;
 mod api_tokens;
@@ -13,11 +14,13 @@ mod cli;
 mod connections;
 mod cookie;
 mod cookies;
+mod devices;
 mod endings;
 mod example;
 mod export;
 mod faults;
 mod feed;
+mod figures;
 mod following;
 mod fuzz;
 mod harness;

@@ -151,6 +151,7 @@ fn judge(document: &Value, schema: &Value, value: &Value, path: &str, faults: &m
         Some("string") => value.is_string(),
         Some("boolean") => value.is_boolean(),
         Some("integer") => value.is_u64() || value.is_i64(),
+        Some("number") => value.is_number(),
         Some("array") => value.is_array(),
         Some("object") => value.is_object(),
         Some(other) => panic!("{path}: {other}"),

@@ -8,6 +8,7 @@ use signet::store::{SharedStore, Slice, UserOrder, UserQuery, Write};
 
 use crate::store::{
     conforms, conforms_in_mail, drops_what_is_covered, keeps_the_log, knows_the_latest_end_that_it_forgot,
+    pages_through_open_sessions,
 };
 
 mod counted;
@@ -42,6 +43,7 @@ async fn the_store_on_postgresql_conforms() {
     conforms_in_mail(&server.store("two").await).await;
     knows_the_latest_end_that_it_forgot(&server.store("three").await).await;
     drops_what_is_covered(&server.store("four").await).await;
+    pages_through_open_sessions(&server.store("five").await).await;
 }
 
 #[tokio::test]

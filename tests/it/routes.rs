@@ -69,9 +69,12 @@ const ROWS: &[Row] = &[
     ("delete_user", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
     ("delete_user_password", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
     ("list_user_sessions", "", [401, 401, 401, 403, 200, 403, 200, 403, 200, 200]),
+    ("list_open_sessions", "", [401, 401, 401, 403, 200, 403, 200, 403, 200, 200]),
     ("delete_user_sessions", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
+    ("delete_user_session", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
     ("list_user_tokens", "", [401, 401, 401, 403, 200, 403, 200, 403, 200, 200]),
     ("delete_user_tokens", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
+    ("delete_user_token", "", [401, 401, 401, 403, 403, 403, 204, 403, 204, 204]),
     ("advance_epoch", "", [401, 401, 401, 403, 403, 403, 204, 403, 403, 204]),
     ("import_accounts", r#"{"records":[]}"#, [401, 401, 401, 403, 403, 403, 200, 403, 403, 200]),
     ("list_groups", "", [401, 401, 401, 403, 200, 403, 200, 403, 200, 200]),
@@ -85,6 +88,7 @@ const ROWS: &[Row] = &[
     ("update_permission", r#"{"description":"d"}"#, [401, 401, 401, 403, 403, 403, 200, 403, 403, 200]),
     ("delete_permission", "", [401, 401, 401, 403, 403, 403, 204, 403, 403, 204]),
     ("list_audit", "", [401, 401, 401, 403, 200, 403, 200, 403, 200, 200]),
+    ("get_figures", "", [401, 401, 401, 403, 200, 403, 200, 403, 200, 200]),
     ("list_revocations", "", [401, 401, 403, 403, 200, 200, 200, 403, 200, 200]),
     ("stream_revocations", "", [401, 401, 403, 403, 200, 200, 200, 403, 200, 200]),
     // Machines.
@@ -95,7 +99,9 @@ const ROWS: &[Row] = &[
 ];
 
 /// What is served beside the operations: the document, and pages.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 13] = [
+    "/admin",
+    "/admin/*path",
     "/docs",
     "/docs/",
     "/docs/page.css",
@@ -239,18 +245,23 @@ impl World {
         let thing = match template {
             path if path.starts_with("/v1/users/") => user,
             path if path.starts_with("/v1/groups/") => self.group.clone(),
-            "/v1/tokens/{id}" => {
-                let wish = json!({ "name": "n", "permissions": [] });
-                client.post("/v1/tokens", wish).await.is(StatusCode::CREATED).text("id")
-            }
+            "/v1/tokens/{id}" => make_token(&mut client).await,
             _ => String::new(),
         };
+        let token = if template.contains("{token_id}") { make_token(&mut client).await } else { String::new() };
         let sid = if template.contains("{sid}") { client.get("/v1/session").await.text("id") } else { String::new() };
         let name = if template.starts_with("/v1/permissions/") { "app.secret" } else { "n" };
-        let path = template.replace("{id}", &thing).replace("{sid}", &sid).replace("{name}", name);
+        let path = template.replace("{id}", &thing).replace("{sid}", &sid).replace("{token_id}", &token);
+        let path = path.replace("{name}", name);
         let path = path.replace("{key}", "k").replace("{code}", "not_found");
         if id == "stream_revocations" { path + "?seconds=0" } else { path }
     }
+}
+
+/// The id of an API token of the caller's that was just made.
+async fn make_token(client: &mut Client) -> String {
+    let wish = json!({ "name": "n", "permissions": [] });
+    client.post("/v1/tokens", wish).await.is(StatusCode::CREATED).text("id")
 }
 
 /// What the header of every answer says, in so many words.
@@ -310,9 +321,13 @@ fn every_operation_has_its_row_and_every_page_is_known() {
     let served: BTreeSet<&str> = operations.keys().map(String::as_str).collect();
     let differing: Vec<_> = listed.symmetric_difference(&served).collect();
     assert!(differing.is_empty(), "not in the table, or not in the document: {differing:?}");
-    // What is put on a route beside the operations, in the two rooms that do so.
+    // What is put on a route beside the operations, in the three rooms that do so.
     let mut pages: Vec<&str> = Vec::new();
-    for text in [include_str!("../../src/api/docs.rs"), include_str!("../../src/api/pages.rs")] {
+    for text in [
+        include_str!("../../src/api/admin.rs"),
+        include_str!("../../src/api/docs.rs"),
+        include_str!("../../src/api/pages.rs"),
+    ] {
         let after = text.split(".at(").skip(1);
         pages.extend(after.map(|rest| rest.split('"').nth(1).unwrap()));
     }

@@ -9,7 +9,8 @@ use signet::claims::{ChallengeKind, GroupId, SessionId, UserId, instant};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
 use signet::store::{
-    ApiToken, Challenge, Count, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Tally, Witness, Write,
+    Alive, ApiToken, Challenge, Count, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Tally, Witness,
+    Write,
 };
 use signet::user::{User, Username, address_key};
 use tempfile::TempDir;
@@ -507,6 +508,75 @@ pub(crate) async fn drops_what_is_covered(store: &SharedStore) {
     assert_eq!((held().await, state.forgotten), (BTreeSet::from([2]), Some(day(1))));
 }
 
+/// An empty store, and the open sessions of everybody in it, page by page.
+pub(crate) async fn pages_through_open_sessions(store: &SharedStore) {
+    let commit = async |writes: Vec<Write>| store.commit(writes).await.unwrap();
+    let users: Vec<User> = ["ada", "ben", "cyd"].map(user).into();
+    commit(users.iter().map(create).collect()).await;
+    let log_in = |session: &OpenSession| Write::OpenSession { session: session.clone(), was: 0 };
+    let mut sessions: Vec<OpenSession> = (0..25).map(|n| open(&users[n % 2], 1)).collect();
+    // Over at the instant, and of another epoch, among the others.
+    let over = (0..7).map(|_| OpenSession { ends: day(2), ..open(&users[2], 1) });
+    let before = (0..7).map(|_| OpenSession { epoch: 0, ..open(&users[2], 1) });
+    let dead: Vec<OpenSession> = over.chain(before).collect();
+    for session in &mut sessions {
+        session.epoch = 1;
+    }
+    commit(sessions.iter().chain(&dead).map(log_in).collect()).await;
+    // A user without a session that is alive, and an API token, which is none.
+    commit(vec![Write::KeepToken { token: token(&users[0], 1), most: 9 }]).await;
+    let alive = Alive { now: day(2), epoch: 1 };
+    let page = async |after: Option<String>, limit| {
+        store.open_sessions(alive, Slice { after, search: None, limit }).await.unwrap()
+    };
+    let all = async |limit: usize| {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = page(after, limit).await;
+            assert!(page.items.len() <= limit);
+            found.extend(page.items);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break found,
+            }
+        }
+    };
+    let found = all(4).await;
+    for limit in [1, 24, 25, 26, 200] {
+        assert_eq!(all(limit).await, found, "pages of {limit}");
+    }
+    // Everyone once, under the right name.
+    assert_eq!(found.len(), 25);
+    for session in &sessions {
+        let name = if session.user == users[0].id { "ada" } else { "ben" };
+        let same = found.iter().filter(|named| named.session == *session && named.username.as_str() == name);
+        assert_eq!(same.count(), 1);
+    }
+    // Another name is shown at once; what is closed meanwhile is on no page that follows, and all others are.
+    let ada = User { username: Username::parse("adele").unwrap(), ..users[0].clone() };
+    commit(vec![change(&ada, 0)]).await;
+    let first = page(None, 10).await;
+    assert_eq!(first.items.iter().map(|named| &named.session).collect::<Vec<_>>(), {
+        found[..10].iter().map(|named| &named.session).collect::<Vec<_>>()
+    });
+    assert!(first.items.iter().all(|named| named.username.as_str() != "ada"));
+    // The one that the cursor stands on, and one behind it.
+    for gone in [&found[9].session, &found[15].session] {
+        commit(vec![Write::CloseSession { user: gone.user, id: gone.id }]).await;
+    }
+    let rest = page(first.next, 200).await;
+    let ids: Vec<SessionId> = rest.items.iter().map(|named| named.session.id).collect();
+    let expected: Vec<SessionId> = found[10..].iter().map(|named| named.session.id).collect();
+    assert_eq!(ids, expected.iter().copied().filter(|id| *id != found[15].session.id).collect::<Vec<_>>());
+    assert!(rest.next.is_none());
+    // A cursor that is none finds what there is, and nothing breaks.
+    for odd in ["no cursor", "\0", "\u{e4}", ""] {
+        assert!(!page(Some(odd.to_owned()), 4).await.items.is_empty(), "{odd:?}");
+    }
+    commit(vec![Write::CloseSessions { user: users[0].id, keep: None }]).await;
+    assert!(all(7).await.iter().all(|named| named.session.user == users[1].id));
+}
+
 #[tokio::test]
 async fn the_embedded_store_conforms() {
     let folder = TempDir::new().unwrap();
@@ -519,6 +589,9 @@ async fn the_embedded_store_conforms() {
     let folder = TempDir::new().unwrap();
     let store: SharedStore = Arc::new(Embedded::open(folder.path()).unwrap());
     drops_what_is_covered(&store).await;
+    let folder = TempDir::new().unwrap();
+    let store: SharedStore = Arc::new(Embedded::open(folder.path()).unwrap());
+    pages_through_open_sessions(&store).await;
 }
 
 #[tokio::test]

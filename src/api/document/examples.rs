@@ -18,7 +18,7 @@ pub(super) fn parameter(tag: &str, name: &str) -> Option<Value> {
         (_, "name") => json!("language"),
         (_, "key") => json!("theme"),
         (_, "sid") => json!("0d4JZ1mKSzWcQ3hUj6nE9w"),
-        ("Tokens", "id") => json!("Zk3vT9wQxUmYc0aRb7dLpg"),
+        ("Tokens", "id") | (_, "token_id") => json!("Zk3vT9wQxUmYc0aRb7dLpg"),
         ("Groups", "id") => json!("Vw3mEr9xQ0uYt2aZbC4dfg"),
         (_, "id") => json!("q3bXcK0aTn2vSgYkPzq1bA"),
         (_, "code") => json!("not_authenticated"),

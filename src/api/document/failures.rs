@@ -76,8 +76,17 @@ const SPECIAL: [(Code, &[&str]); 12] = [
 ];
 
 /// Where staff works.
-const ADMINISTRATION: [&str; 7] =
-    ["/v1/users", "/v1/groups", "/v1/permissions", "/v1/epoch", "/v1/import", "/v1/audit", "/v1/revocations"];
+const ADMINISTRATION: [&str; 9] = [
+    "/v1/users",
+    "/v1/groups",
+    "/v1/permissions",
+    "/v1/epoch",
+    "/v1/import",
+    "/v1/audit",
+    "/v1/figures",
+    "/v1/open-sessions",
+    "/v1/revocations",
+];
 
 /// The codes that the operation can answer, in the order of their list.
 fn codes(operation: &Operation<'_>) -> Vec<Code> {

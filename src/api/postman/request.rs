@@ -79,7 +79,7 @@ fn describe(operation: &Operation<'_>) -> String {
     [text, &note].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("\n\n")
 }
 
-const WITHOUT: &str = "what it needs does not come with the session's cookie";
+const WITHOUT: &str = "what it needs is not there, or does not come with the session's cookie";
 
 /// Puts what the run has in the place of what the example has. Names of things that are made end with the run's.
 fn fill(operations: &[Operation<'_>], operation: &Operation<'_>, body: &mut Value) {

@@ -21,6 +21,9 @@ const GIVING: [&str; 8] = [
 /// Operations that take the cookie away.
 const TAKING: [&str; 4] = [story::LOG_OUT, "delete_session", "delete_sessions", "advance_epoch"];
 
+/// Operations on what the user that the run has made does not have.
+const LACKING: [&str; 2] = ["delete_user_session", "delete_user_token"];
+
 /// An event of a request or of the whole collection.
 pub(super) fn event(listen: &str, script: &str) -> Value {
     let lines: Vec<&str> = script.trim_end().lines().collect();
@@ -42,11 +45,13 @@ pub(super) fn before(operation: &Operation<'_>, body: Option<&Value>) -> Option<
 
 /// The problem that an operation ends with here, since what it needs comes another way.
 ///
-/// Links come by mail; other credentials than the session are not in the collection.
+/// Links come by mail; other credentials than the session are not in the collection; nobody logs in as a user that was
+/// just made.
 pub(super) fn refusal(operation: &Operation<'_>) -> Option<Code> {
     match operation.door() {
         Door::Closed => Some(Code::NotAuthenticated),
         _ if operation.id.starts_with("confirm_") => Some(Code::InvalidToken),
+        _ if LACKING.contains(&operation.id) => Some(Code::NotFound),
         _ => None,
     }
 }

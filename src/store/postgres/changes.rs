@@ -203,6 +203,10 @@ impl Follow for Postgres {
         .boxed()
     }
 
+    fn node(&self) -> String {
+        rows::to_text(&self.node)
+    }
+
     fn leave(&self) -> Reply<'_, ()> {
         async move {
             let text = "delete from nodes where id = $1 returning id";

@@ -11,8 +11,8 @@ use crate::audit::{Event, Filter};
 use crate::claims::{ChallengeKind, GroupId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
-    ApiToken, Challenge, Follow, Ledger, Member, Meters, OpenSession, Page, Record, Reply, Slice, State, Store,
-    StoreError, UserQuery, Write,
+    Alive, ApiToken, Challenge, Follow, Ledger, Member, Meters, NamedSession, OpenSession, Page, Record, Reply, Slice,
+    State, Store, StoreError, UserQuery, Write,
 };
 use crate::user::User;
 
@@ -219,6 +219,10 @@ impl Store for Postgres {
             all(&self.shared.rows(text, &[(&user.bytes().to_vec(), Type::BYTEA)]).await?, rows::session)
         }
         .boxed()
+    }
+
+    fn open_sessions(&self, alive: Alive, slice: Slice) -> Reply<'_, Page<NamedSession>> {
+        async move { self.shared.open_sessions(alive, &slice).await }.boxed()
     }
 
     fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>> {

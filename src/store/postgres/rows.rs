@@ -70,17 +70,20 @@ fn permission_name(name: &str) -> Result<Permission, StoreError> {
     Permission::parse("name", name).map_err(|_| damaged("a permission"))
 }
 
+/// A stored name. It was parsed before, and is read as it is: the rule for new names may have become narrower.
+pub(super) fn username(text: String) -> Result<Username, StoreError> {
+    serde_json::from_value(text.into()).map_err(|_| damaged("a user"))
+}
+
 pub(super) fn user(row: &Row) -> Result<User, StoreError> {
     let text = |place| at::<String>(row, place);
     let groups: Vec<Vec<u8>> = at(row, 15)?;
     let group = |id: Vec<u8>| <[u8; 16]>::try_from(id).map(GroupId::from_bytes).map_err(|_| damaged("a user"));
     let last_login: DateTime<Utc> = at(row, 13)?;
-    // The stored name was parsed before, and is read as it is: the rule for new names may have become narrower.
-    let username: Username = serde_json::from_value(text(2)?.into()).map_err(|_| damaged("a user"))?;
     Ok(User {
         id: UserId::from_bytes(bytes(row, 0)?),
         version: number(row, 1)?,
-        username,
+        username: username(text(2)?)?,
         password: text(3)?,
         first_name: text(4)?,
         last_name: text(5)?,

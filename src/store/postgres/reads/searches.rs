@@ -1,4 +1,4 @@
-//! Pages of users that a filter wants, in any order, and of the audit log.
+//! Pages of users that a filter wants, in any order, of open sessions, and of the audit log.
 
 use std::fmt::Write as _;
 
@@ -8,11 +8,14 @@ use tokio_postgres::types::Type;
 use super::{Outcome, has_zero, most, page};
 use crate::audit::{Event, Filter};
 use crate::store::postgres::{Shared, Value, rows};
-use crate::store::{Page, Slice, UserOrder, UserQuery};
+use crate::store::{Alive, NamedSession, Page, Slice, UserOrder, UserQuery};
 use crate::user::User;
 
-/// Most events that one page looks at before it stops and says where to go on.
+/// Most events or sessions that one page looks at before it stops and says where to go on.
 const SEARCH_MAX: usize = 20_000;
+
+/// Sessions that are read at once where the first ones have not filled the page.
+const STRIDE: usize = 1_000;
 
 impl Shared {
     pub(super) async fn find_users(&self, query: &UserQuery) -> Outcome<Page<User>> {
@@ -86,6 +89,35 @@ impl Shared {
             UserOrder::DateJoined => rows::place(user.date_joined, user.id.bytes()),
             UserOrder::LastLogin => rows::place(user.last_login.unwrap_or(DateTime::UNIX_EPOCH), user.id.bytes()),
         }))
+    }
+
+    /// By their ids. Most are alive: the first reading usually fills the page.
+    pub(super) async fn open_sessions(&self, alive: Alive, slice: &Slice) -> Outcome<Page<NamedSession>> {
+        // The inner limit holds, whatever is known of the tables.
+        const TEXT: &str = "select s.id, s.user_id, s.created, s.ends, s.epoch, s.address, s.agent, u.username \
+            from (select * from sessions where id > $1 order by id limit $2) s join users u on u.id = s.user_id \
+            order by s.id";
+        let mut after = slice.after.as_deref().map(rows::from_text).unwrap_or_default();
+        let mut items = Vec::new();
+        let (mut looked_at, mut limit) = (0, slice.limit.saturating_add(1));
+        loop {
+            let found = self.rows(TEXT, &[(&after, Type::BYTEA), (&most(limit), Type::INT8)]).await?;
+            for row in &found {
+                if items.len() == slice.limit || looked_at == SEARCH_MAX {
+                    return Ok(Page { items, next: Some(rows::to_text(&after)) });
+                }
+                looked_at += 1;
+                let session = rows::session(row)?;
+                after = session.id.bytes().to_vec();
+                if alive.has(&session) {
+                    items.push(NamedSession { session, username: rows::username(rows::at(row, 7)?)? });
+                }
+            }
+            if found.len() < limit {
+                return Ok(Page { items, next: None });
+            }
+            limit = STRIDE;
+        }
     }
 
     pub(super) async fn events(&self, filter: &Filter, slice: &Slice) -> Outcome<Page<Event>> {

@@ -1,0 +1,246 @@
+// What was done, by whom, to what: the newest first, along a line of time.
+
+import { A, useSearchParams } from "@solidjs/router";
+import { For, Show, createMemo, createResource } from "solid-js";
+import { api, defined, got, type Event } from "../api";
+import { agent, clock, day } from "../format";
+import { Select, TextField } from "../ui/form";
+import { Badge, Page, Pager, permissionPath } from "../ui/page";
+
+/** Each action, and how it is told. */
+const ACTIONS: [action: string, told: string][] = [
+  ["login", "logged in"],
+  ["logout", "logged out"],
+  ["register", "registered"],
+  ["flush", "flushed a session"],
+  ["end_session", "ended a session"],
+  ["end_sessions", "ended all sessions"],
+  ["create_token", "made an API token"],
+  ["end_token", "ended an API token"],
+  ["end_tokens", "ended all API tokens"],
+  ["end_everything", "logged everybody out"],
+  ["change_password", "changed the own password"],
+  ["reset_password", "set a password by mail"],
+  ["verify_email", "proved an address"],
+  ["change_profile", "changed the own profile"],
+  ["create_user", "made a user"],
+  ["change_user", "changed a user"],
+  ["delete_user", "deleted a user"],
+  ["import", "imported accounts"],
+  ["repair", "repaired the store"],
+  ["create_group", "made a group"],
+  ["change_group", "changed a group"],
+  ["delete_group", "deleted a group"],
+  ["create_permission", "added a permission"],
+  ["change_permission", "described a permission"],
+  ["delete_permission", "deleted a permission"],
+];
+
+const told = (action: string): string => ACTIONS.find(([known]) => known === action)?.[1] ?? action;
+
+type Query = {
+  action?: string;
+  outcome?: string;
+  user?: string;
+  address?: string;
+  since?: string;
+  until?: string;
+  cursor?: string;
+};
+
+const instant = (local: string | undefined): string | undefined => {
+  const time = local ? new Date(local) : undefined;
+  return time === undefined || Number.isNaN(time.getTime()) ? undefined : time.toISOString();
+};
+
+export function Audit() {
+  const [query, setQuery] = useSearchParams<Query>();
+  const wanted = () => ({
+    action: query.action,
+    outcome: query.outcome,
+    user: query.user,
+    address: query.address,
+    since: instant(query.since),
+    until: instant(query.until),
+  });
+  const read = async (cursor: string | undefined) => {
+    // A page of a narrow search may be empty and still have a next one.
+    let next = cursor;
+    const items: Event[] = [];
+    do {
+      const page = await got(
+        api.GET("/v1/audit", { params: { query: defined({ ...wanted(), cursor: next, limit: 50 }) } }),
+      );
+      items.push(...page.items);
+      next = page.next ?? undefined;
+    } while (items.length === 0 && next !== undefined);
+    return { items, next };
+  };
+  const [page, { refetch }] = createResource(
+    () => JSON.stringify([wanted(), query.cursor]),
+    () => read(query.cursor),
+  );
+  const events = () => page.latest?.items ?? [];
+  const days = createMemo(() => {
+    const days: { day: string; events: Event[] }[] = [];
+    for (const event of events()) {
+      const name = day(event.at);
+      const last = days.at(-1);
+      if (last?.day === name) last.events.push(event);
+      else days.push({ day: name, events: [event] });
+    }
+    return days;
+  });
+  let timer = 0;
+  let typed: Query = {};
+  const later = (part: Query) => {
+    typed = { ...typed, ...part };
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      change(typed);
+      typed = {};
+    }, 350);
+  };
+  const change = (part: Query) => {
+    setQuery({ ...part, cursor: undefined }, { replace: true });
+  };
+  return (
+    <Page
+      title="Audit log"
+      aside={
+        <button type="button" onClick={() => void refetch()}>
+          Read again
+        </button>
+      }
+    >
+      <form
+        class="filters"
+        role="search"
+        onSubmit={(event) => {
+          event.preventDefault();
+        }}
+      >
+        <Select
+          label="Action"
+          value={query.action ?? ""}
+          onChange={(action) => {
+            change({ action });
+          }}
+          options={[["", "All"], ...ACTIONS]}
+        />
+        <Select
+          label="Outcome"
+          value={query.outcome ?? ""}
+          onChange={(outcome) => {
+            change({ outcome });
+          }}
+          options={[
+            ["", "All"],
+            ["done", "Done"],
+            ["refused", "Refused"],
+          ]}
+        />
+        <TextField
+          label="By or to (name or id)"
+          type="search"
+          value={query.user ?? ""}
+          onInput={(user) => {
+            later({ user });
+          }}
+        />
+        <TextField
+          label="Network address"
+          type="search"
+          value={query.address ?? ""}
+          onInput={(address) => {
+            later({ address });
+          }}
+        />
+        <TextField
+          label="From"
+          type="datetime-local"
+          value={query.since ?? ""}
+          onInput={(since) => {
+            later({ since });
+          }}
+        />
+        <TextField
+          label="Before"
+          type="datetime-local"
+          value={query.until ?? ""}
+          onInput={(until) => {
+            later({ until });
+          }}
+        />
+      </form>
+      <Pager next={page.latest?.next} shown={events().length} one="event" />
+      <div class="timeline" aria-busy={page.loading}>
+        <For each={days()} fallback={<p class="none">Nothing was done that is like that.</p>}>
+          {({ day, events }) => (
+            <section>
+              <h2>{day}</h2>
+              <ol>
+                <For each={events}>{(event) => <OneEvent event={event} />}</For>
+              </ol>
+            </section>
+          )}
+        </For>
+      </div>
+    </Page>
+  );
+}
+
+function OneEvent(props: { event: Event }) {
+  const target = () => {
+    const { target, actor } = props.event;
+    return target === null || (actor !== null && target.id === actor.id) ? null : target;
+  };
+  const href = (kind: string, id: string): string | undefined => {
+    if (id === "") return undefined;
+    if (kind === "user") return `/users/${id}`;
+    if (kind === "group") return `/groups/${id}`;
+    return kind === "permission" ? permissionPath(id) : undefined;
+  };
+  return (
+    <li classList={{ refused: props.event.outcome === "refused" }}>
+      <time datetime={props.event.at}>{clock(props.event.at)}</time>
+      <div>
+        <p>
+          <Show when={props.event.actor} fallback={<span>Somebody</span>}>
+            {(actor) => <A href={`/users/${actor().id}`}>{actor().name}</A>}
+          </Show>{" "}
+          {told(props.event.action)}
+          <Show when={target()}>
+            {(target) => (
+              <>
+                {": "}
+                <Show
+                  when={href(target().kind, target().id)}
+                  fallback={
+                    <span>
+                      {target().kind} {target().name || target().id}
+                    </span>
+                  }
+                >
+                  {(href) => <A href={href()}>{target().name || target().id}</A>}
+                </Show>
+              </>
+            )}
+          </Show>{" "}
+          <Show when={props.event.outcome === "refused"}>
+            <Badge kind="bad">refused</Badge>
+          </Show>
+        </p>
+        <Show when={props.event.details.length > 0}>
+          <p class="details">
+            <For each={props.event.details}>{(detail) => <code>{detail}</code>}</For>
+          </p>
+        </Show>
+        <p class="from" title={props.event.agent}>
+          {props.event.address || "the server's command line"}
+          <Show when={props.event.agent}> · {agent(props.event.agent)}</Show>
+        </p>
+      </div>
+    </li>
+  );
+}

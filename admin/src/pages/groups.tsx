@@ -1,0 +1,129 @@
+// All groups, and a new one.
+
+import { A, useNavigate, useSearchParams } from "@solidjs/router";
+import { For, Show, createResource, createSignal } from "solid-js";
+import { api, defined, got } from "../api";
+import { when } from "../format";
+import { findPermissions } from "../me";
+import { TextField, createSubmission, guard } from "../ui/form";
+import { Problem, say } from "../ui/notice";
+import { Page, Pager, Part, Table } from "../ui/page";
+import { Picker } from "../ui/picker";
+
+export function Groups() {
+  const [query, setQuery] = useSearchParams<{ search?: string; cursor?: string }>();
+  const wanted = () => defined({ search: query.search, cursor: query.cursor, limit: 50 });
+  const [page] = createResource(
+    () => JSON.stringify(wanted()),
+    () => got(api.GET("/v1/groups", { params: { query: wanted() } })),
+  );
+  let timer = 0;
+  return (
+    <Page
+      title="Groups"
+      aside={
+        <A href="/groups/new" class="button primary">
+          New group
+        </A>
+      }
+    >
+      <form
+        class="filters"
+        role="search"
+        onSubmit={(event) => {
+          event.preventDefault();
+        }}
+      >
+        <TextField
+          label="Search"
+          type="search"
+          value={query.search ?? ""}
+          maxlength={150}
+          onInput={(search) => {
+            clearTimeout(timer);
+            timer = setTimeout(() => {
+              setQuery({ search, cursor: undefined }, { replace: true });
+            }, 250);
+          }}
+        />
+      </form>
+      <Pager next={page.latest?.next} shown={page.latest?.items.length ?? 0} one="group" />
+      <Table
+        label="Groups"
+        isBusy={page.loading}
+        head={
+          <>
+            <th scope="col">Name</th>
+            <th scope="col">Grants</th>
+            <th scope="col" class="at-1">
+              Made
+            </th>
+          </>
+        }
+      >
+        <For
+          each={page.latest?.items ?? []}
+          fallback={
+            <tr>
+              <td colspan="3" class="none">
+                There is no such group.
+              </td>
+            </tr>
+          }
+        >
+          {(group) => (
+            <tr>
+              <th scope="row">
+                <A href={`/groups/${group.id}`}>{group.name}</A>
+              </th>
+              <td class="cut">
+                {group.permissions.slice(0, 6).join(", ") || "nothing"}
+                <Show when={group.permissions.length > 6}> and {group.permissions.length - 6} more</Show>
+              </td>
+              <td class="when at-1">{when(group.created_at)}</td>
+            </tr>
+          )}
+        </For>
+      </Table>
+    </Page>
+  );
+}
+
+export function NewGroup() {
+  const [name, setName] = createSignal("");
+  const [permissions, setPermissions] = createSignal<string[]>([]);
+  const navigate = useNavigate();
+  guard(() => name() !== "" || permissions().length > 0);
+  const form = createSubmission(async () => {
+    const made = await got(api.POST("/v1/groups", { body: { name: name(), permissions: permissions() } }));
+    setName("");
+    setPermissions([]);
+    say(`The group ${made.name} is made.`);
+    navigate(`/groups/${made.id}`);
+  });
+  return (
+    <Page title="New group">
+      <Part title="Group" class="narrow">
+        <form onSubmit={form.submit}>
+          <TextField label="Name" value={name()} onInput={setName} wrong={form.wrong("name")} required />
+          <Picker
+            legend="Permissions"
+            one="permission"
+            chosen={permissions()}
+            onChange={setPermissions}
+            find={findPermissions}
+            wrong={form.wrong("permissions")}
+          />
+          <div class="save">
+            <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+            <div class="buttons">
+              <button type="submit" class="primary" disabled={form.isBusy()}>
+                Make the group
+              </button>
+            </div>
+          </div>
+        </form>
+      </Part>
+    </Page>
+  );
+}

@@ -1,0 +1,144 @@
+// The catalogue of permissions.
+
+import { A, useSearchParams } from "@solidjs/router";
+import { For, Show, createResource, createSignal } from "solid-js";
+import { api, defined, got } from "../api";
+import { isSuperuser } from "../me";
+import { Modal } from "../ui/dialog";
+import { TextField, createSubmission } from "../ui/form";
+import { Problem, say } from "../ui/notice";
+import { Page, Pager, Table, permissionPath } from "../ui/page";
+
+export function Permissions() {
+  const [query, setQuery] = useSearchParams<{ search?: string; cursor?: string }>();
+  const wanted = () => defined({ search: query.search, cursor: query.cursor, limit: 50 });
+  const [page, { refetch }] = createResource(
+    () => JSON.stringify(wanted()),
+    () => got(api.GET("/v1/permissions", { params: { query: wanted() } })),
+  );
+  const [isAdding, setAdding] = createSignal(false);
+  const list = () => page.latest?.items ?? [];
+  let timer = 0;
+  return (
+    <Page
+      title="Permissions"
+      aside={
+        <Show when={isSuperuser()}>
+          <button type="button" class="primary" onClick={() => setAdding(true)}>
+            New permission
+          </button>
+        </Show>
+      }
+    >
+      <Show when={isAdding()}>
+        <Add
+          onClose={(made) => {
+            setAdding(false);
+            if (made) void refetch();
+          }}
+        />
+      </Show>
+      <form
+        class="filters"
+        role="search"
+        onSubmit={(event) => {
+          event.preventDefault();
+        }}
+      >
+        <TextField
+          label="Search"
+          type="search"
+          value={query.search ?? ""}
+          maxlength={150}
+          onInput={(search) => {
+            clearTimeout(timer);
+            timer = setTimeout(() => {
+              setQuery({ search, cursor: undefined }, { replace: true });
+            }, 250);
+          }}
+        />
+      </form>
+      <Pager next={page.latest?.next} shown={list().length} one="permission" />
+      <Table
+        label="Permissions"
+        isBusy={page.loading}
+        head={
+          <>
+            <th scope="col">Name</th>
+            <th scope="col">What it allows</th>
+          </>
+        }
+      >
+        <For
+          each={list()}
+          fallback={
+            <tr>
+              <td colspan="2" class="none">
+                There is no such permission.
+              </td>
+            </tr>
+          }
+        >
+          {(permission) => (
+            <tr>
+              <th scope="row">
+                <A href={permissionPath(permission.name)}>{permission.name}</A>
+              </th>
+              <td>{permission.description}</td>
+            </tr>
+          )}
+        </For>
+      </Table>
+    </Page>
+  );
+}
+
+function Add(props: { onClose: (made: boolean) => void }) {
+  const [name, setName] = createSignal("");
+  const [description, setDescription] = createSignal("");
+  const form = createSubmission(async () => {
+    const body = defined({ name: name(), description: description() });
+    const made = await got(api.POST("/v1/permissions", { body }));
+    say(`${made.name} is in the catalogue.`);
+    props.onClose(true);
+  });
+  return (
+    <Modal
+      title="New permission"
+      onClose={() => {
+        props.onClose(false);
+      }}
+    >
+      <form onSubmit={form.submit}>
+        <TextField
+          label="Name"
+          value={name()}
+          onInput={setName}
+          wrong={form.wrong("name")}
+          hint="app_label.codename, such as polls.vote. It grants nothing to anybody by itself."
+          required
+        />
+        <TextField
+          label="What it allows"
+          value={description()}
+          onInput={setDescription}
+          wrong={form.wrong("description")}
+        />
+        <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+        <div class="buttons">
+          <button
+            type="button"
+            onClick={() => {
+              props.onClose(false);
+            }}
+          >
+            Cancel
+          </button>
+          <button type="submit" class="primary" disabled={form.isBusy()}>
+            Add
+          </button>
+        </div>
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,97 @@
+// A set of names, to be picked from what the server knows.
+
+import { For, Show, createResource, createSignal } from "solid-js";
+
+export type Candidate = { name: string; about?: string };
+
+export function Picker(props: {
+  legend: string;
+  /** What one of them is called: `group`. */
+  one: string;
+  chosen: string[];
+  onChange: (chosen: string[]) => void;
+  find: (search: string) => Promise<Candidate[]>;
+  wrong?: string | undefined;
+  hint?: string;
+}) {
+  const [search, setSearch] = createSignal("");
+  const [isOpen, setOpen] = createSignal(false);
+  const [found] = createResource(
+    () => (isOpen() ? { search: search() } : undefined),
+    ({ search }) => props.find(search).catch((): Candidate[] => []),
+    // So that looking for more never takes the page away.
+    { initialValue: [] },
+  );
+  let timer = 0;
+  const offered = () => found.latest.filter(({ name }) => !props.chosen.includes(name));
+  const sorted = (names: string[]) => [...new Set(names)].sort((a, b) => (a < b ? -1 : 1));
+  let box!: HTMLFieldSetElement;
+  return (
+    <fieldset class="picker" ref={box}>
+      <legend>{props.legend}</legend>
+      <Show when={props.hint}>
+        <p class="hint">{props.hint}</p>
+      </Show>
+      <Show when={props.wrong}>
+        <p class="wrong">{props.wrong}</p>
+      </Show>
+      <ul class="chips">
+        <For each={props.chosen} fallback={<li class="none">none</li>}>
+          {(name) => (
+            <li>
+              <span>{name}</span>
+              <button
+                type="button"
+                aria-label={`Take away ${props.one} ${name}`}
+                onClick={() => {
+                  props.onChange(props.chosen.filter((other) => other !== name));
+                  box.querySelector("summary")?.focus();
+                }}
+              >
+                ×
+              </button>
+            </li>
+          )}
+        </For>
+      </ul>
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>Add a {props.one}</summary>
+        <input
+          type="search"
+          aria-label={`Find a ${props.one}`}
+          placeholder="Find"
+          onKeyDown={(event) => {
+            if (event.key === "Enter") event.preventDefault();
+          }}
+          onInput={(event) => {
+            const { value } = event.currentTarget;
+            clearTimeout(timer);
+            timer = setTimeout(() => setSearch(value), 200);
+          }}
+        />
+        <ul class="offers" aria-label={`${props.legend} that can be added`}>
+          <For each={offered()} fallback={<li class="none">{found.loading ? "Looking …" : "Nothing to add"}</li>}>
+            {(candidate) => (
+              <li>
+                <button
+                  type="button"
+                  onClick={(event) => {
+                    const item = event.currentTarget.closest("li");
+                    const next = (item?.nextElementSibling ?? item?.previousElementSibling)?.querySelector("button");
+                    props.onChange(sorted([...props.chosen, candidate.name]));
+                    (next ?? box.querySelector<HTMLElement>("input[type=search]"))?.focus();
+                  }}
+                >
+                  <span>{candidate.name}</span>
+                  <Show when={candidate.about}>
+                    <small>{candidate.about}</small>
+                  </Show>
+                </button>
+              </li>
+            )}
+          </For>
+        </ul>
+      </details>
+    </fieldset>
+  );
+}

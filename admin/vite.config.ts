@@ -1,0 +1,51 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { defineConfig } from "vite";
+import solid from "vite-plugin-solid";
+
+// The server that the pages talk to while they are worked on; see README.md.
+const server = process.env["SIGNET_URL"] ?? "http://localhost:8000";
+// The policy that the server sends with the built pages.
+const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+  "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const proxy = { "/v1": server };
+
+export default defineConfig({
+  base: "/admin/",
+  plugins: [
+    solid({ hot: false }),
+    {
+      // Nothing is painted before the theme is known.
+      name: "blocking-render",
+      transformIndexHtml: {
+        order: "post",
+        handler: (html) => html.replace('<script type="module"', '<script type="module" blocking="render"'),
+      },
+    },
+    {
+      // Beside each file its compressed forms, which the server sends as they are.
+      name: "precompress",
+      apply: "build",
+      writeBundle: async ({ dir = "dist" }) => {
+        for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+          if (!entry.isFile()) continue;
+          const path = join(entry.parentPath, entry.name);
+          const content = await readFile(path);
+          const quality = { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY };
+          await writeFile(`${path}.br`, brotliCompressSync(content, { params: quality }));
+          await writeFile(`${path}.gz`, gzipSync(content, { level: 9 }));
+        }
+      },
+    },
+  ],
+  build: {
+    target: "es2023",
+    cssTarget: "esnext",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+  server: { proxy },
+  preview: { proxy, headers: { "Content-Security-Policy": policy } },
+});

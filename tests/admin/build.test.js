@@ -1,0 +1,77 @@
+// What is committed in admin/dist: that it is what the source builds, and what it weighs.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { describe, test } from "node:test";
+import { promisify } from "node:util";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import { ROOT } from "./signet.js";
+
+const ADMIN = join(ROOT, "admin");
+const DIST = join(ADMIN, "dist");
+const run = promisify(execFile);
+const tool = (name) => join(ADMIN, "node_modules/.bin", name);
+
+async function files(folder) {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const read = async (path) => [relative(folder, path), await readFile(path)];
+  return new Map(await Promise.all(paths.sort().map(read)));
+}
+
+const isPlain = (path) => !/\.(br|gz)$/.test(path);
+
+async function scratch(t) {
+  const folder = await mkdtemp(join(tmpdir(), "signet-admin-build-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+describe("the committed build", { concurrency: 1 }, () => {
+  test("the types are those of the committed contract", async (t) => {
+    const folder = await scratch(t);
+    await run(tool("openapi-typescript"), [join(ROOT, "openapi/signet.json"), "--output", join(folder, "contract.d.ts")]);
+    const now = await readFile(join(folder, "contract.d.ts"), "utf8");
+    assert.ok(now === (await readFile(join(ADMIN, "src/contract.d.ts"), "utf8")), "run `npm run contract` in admin/");
+  });
+
+  test("the source passes the type checker at its strictest", async () => {
+    await run("npm", ["run", "check"], { cwd: ADMIN });
+  });
+
+  test("the source builds it, byte by byte", async (t) => {
+    const folder = await scratch(t);
+    await run(tool("vite"), ["build", "--outDir", folder, "--logLevel", "error"], { cwd: ADMIN });
+    const [built, committed] = [await files(folder), await files(DIST)];
+    assert.deepEqual([...committed.keys()], [...built.keys()], "run `npm run build` in admin/");
+    for (const [path, content] of committed) {
+      // What compresses may be of another version; what comes out of it is not.
+      if (isPlain(path)) assert.ok(content.equals(built.get(path)), `${path}: run \`npm run build\` in admin/`);
+    }
+  });
+
+  test("each file has its compressed forms, and all of them weigh less than 100 KB", async () => {
+    const committed = await files(DIST);
+    const weights = { br: 0, gz: 0 };
+    for (const [path, content] of committed) {
+      if (!isPlain(path)) continue;
+      assert.ok(brotliDecompressSync(committed.get(`${path}.br`)).equals(content), path);
+      assert.ok(gunzipSync(committed.get(`${path}.gz`)).equals(content), path);
+      for (const end of ["br", "gz"]) weights[end] += committed.get(`${path}.${end}`).length;
+    }
+    assert.ok(weights.br < 100_000 && weights.gz < 100_000, JSON.stringify(weights));
+  });
+
+  test("the page holds nothing inline and names nothing elsewhere", async () => {
+    const page = await readFile(join(DIST, "index.html"), "utf8");
+    assert.doesNotMatch(page, /<style|\sstyle=|\son[a-z]+=|javascript:|https?:\/\//);
+    for (const [, inline] of page.matchAll(/<script[^>]*>([^]*?)<\/script>/g)) assert.equal(inline.trim(), "");
+    for (const [, address] of page.matchAll(/(?:src|href)="([^"]*)"/g)) assert.match(address, /^\/admin\/assets\/[^/]+$/);
+    for (const [path, content] of await files(DIST)) {
+      if (path.endsWith(".js")) assert.ok(!/<[a-z][^>]*\sstyle=|\beval\(|\bnew Function\b/.test(content.toString()), path);
+    }
+  });
+});

@@ -1,0 +1,209 @@
+//! `/admin`: the pages of administration, as they lie in `admin/dist`.
+
+use std::path::{Path, PathBuf};
+
+use reqwest::{Method, StatusCode};
+use tempfile::TempDir;
+
+use crate::cli::{Serving, program};
+use crate::harness::{Answer, Client, Options, Server};
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src \
+    'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+fn dist() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("admin/dist")
+}
+
+/// Every file of the build: its path below `admin/dist`, and what is in it.
+fn files() -> Vec<(String, Vec<u8>)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { walk(&path, found) } else { found.push(path) }
+        }
+    }
+    let mut paths = Vec::new();
+    walk(&dist(), &mut paths);
+    paths.sort();
+    let name = |path: &Path| path.strip_prefix(dist()).unwrap().to_str().unwrap().to_owned();
+    paths.iter().map(|path| (name(path), std::fs::read(path).unwrap())).collect()
+}
+
+/// Whether a file is another one in a coding.
+fn is_coded(name: &str) -> bool {
+    [".gz", ".br"].iter().any(|end| name.strip_suffix(end).is_some_and(|plain| dist().join(plain).exists()))
+}
+
+async fn get(client: &mut Client, path: &str, fields: &[(&str, &str)]) -> Answer {
+    client.call(Method::GET, path, None, fields).await
+}
+
+#[tokio::test]
+async fn every_file_of_the_build_is_served_as_what_it_is() {
+    let server = Server::start().await;
+    let mut nobody = server.anonymous();
+    let mut hashed = 0;
+    for (name, content) in files().into_iter().filter(|(name, _)| !is_coded(name)) {
+        let answer = nobody.get(&format!("/admin/{name}")).await.is(StatusCode::OK);
+        assert!(answer.body == content, "{name} is served as another one");
+        let kind = match name.rsplit('.').next().unwrap() {
+            "html" => "text/html; charset=utf-8",
+            "js" => "text/javascript; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            "svg" => "image/svg+xml",
+            "png" => "image/png",
+            "ico" => "image/x-icon",
+            "woff2" => "font/woff2",
+            "txt" => "text/plain; charset=utf-8",
+            "json" => "application/json",
+            "webmanifest" => "application/manifest+json",
+            other => panic!("{name}: say here what .{other} is"),
+        };
+        assert_eq!(answer.header("content-type"), Some(kind), "{name}");
+        let kept = if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+        assert_eq!(answer.header("cache-control"), Some(kept), "{name}");
+        assert_eq!(answer.header("content-encoding"), None, "{name}");
+        hashed += usize::from(name.starts_with("assets/"));
+    }
+    assert!(hashed > 0, "admin/dist has no assets");
+}
+
+#[tokio::test]
+async fn every_path_that_names_no_file_is_the_page_and_it_runs_nothing_of_its_own() {
+    let server = Server::start().await;
+    let mut nobody = server.anonymous();
+    let page = std::fs::read(dist().join("index.html")).unwrap();
+    for path in ["/admin", "/admin/", "/admin/users", "/admin/users/q3bXcK0aTn2vSgYkPzq1bA?tab=sessions", "/admin//x"] {
+        let answer = nobody.get(path).await.is(StatusCode::OK);
+        assert!(answer.body == page, "{path}");
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+        assert_eq!(answer.header("content-security-policy"), Some(POLICY), "{path}");
+        assert_eq!(answer.header("cache-control"), Some("no-cache"), "{path}");
+        assert!(answer.set_cookies().is_empty(), "{path}");
+        let tag = answer.header("etag").unwrap();
+        let again = get(&mut nobody, path, &[("if-none-match", tag)]).await.is(StatusCode::NOT_MODIFIED);
+        assert!(again.body.is_empty() && again.header("content-type").is_none());
+        assert_eq!((again.header("etag"), again.header("content-security-policy")), (Some(tag), Some(POLICY)));
+        get(&mut nobody, path, &[("if-none-match", "\"another\"")]).await.is(StatusCode::OK);
+        let head = nobody.call(Method::HEAD, path, None, &[]).await.is(StatusCode::OK);
+        assert!(head.body.is_empty() && head.header("etag") == Some(tag));
+    }
+    // A browser would refuse what stands inline.
+    for (name, content) in files().into_iter().filter(|(name, _)| name.ends_with(".html")) {
+        let text = String::from_utf8(content).unwrap().to_lowercase();
+        for tag in text.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
+            assert!(!tag.starts_with("style"), "{name}: <{tag}>");
+            assert!(!tag.starts_with("script") || tag.contains(" src="), "{name}: <{tag}>");
+            let inline = |word: &str| word.starts_with("style=") || (word.starts_with("on") && word.contains('='));
+            assert!(!tag.split_whitespace().any(inline), "{name}: <{tag}>");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_the_build_is_not_found() {
+    let server = Server::start().await;
+    let mut nobody = server.anonymous();
+    for path in ["/admin/none.js", "/admin/assets/none.css", "/admin/assets/..%2findex.html", "/admin/a.b/c", "/admins"]
+    {
+        nobody.get(path).await.is(StatusCode::NOT_FOUND).is_problem("not_found");
+    }
+    for (name, _) in files().into_iter().filter(|(name, _)| is_coded(name)) {
+        nobody.get(&format!("/admin/{name}")).await.is(StatusCode::NOT_FOUND).is_problem("not_found");
+    }
+    for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
+        for path in ["/admin", "/admin/users", "/admin/none.js"] {
+            let refused = nobody.call(method.clone(), path, None, &[]).await.is_problem("method_not_allowed");
+            assert_eq!(refused.header("allow"), Some("GET, HEAD"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_comes_in_the_best_coding_that_lies_beside_it_and_is_accepted() {
+    let server = Server::start().await;
+    let mut nobody = server.anonymous();
+    let mut seen = 0;
+    for (name, content) in files().into_iter().filter(|(name, _)| !is_coded(name)) {
+        let path = format!("/admin/{name}");
+        let [br, gz] = ["br", "gz"].map(|end| std::fs::read(dist().join(format!("{name}.{end}"))).ok());
+        let has_coded = br.is_some() || gz.is_some();
+        let mut tags = Vec::new();
+        for (accepted, br, gz) in [
+            ("gzip, deflate, br", br.as_ref(), gz.as_ref()),
+            ("gzip", None, gz.as_ref()),
+            ("br;q=0, gzip;q=0.2", None, gz.as_ref()),
+            ("identity", None, None),
+        ] {
+            let (coding, expected) = match (br, gz) {
+                (Some(br), _) => (Some("br"), br),
+                (None, Some(gz)) => (Some("gzip"), gz),
+                (None, None) => (None, &content),
+            };
+            let answer = get(&mut nobody, &path, &[("accept-encoding", accepted)]).await.is(StatusCode::OK);
+            assert_eq!(answer.header("content-encoding"), coding, "{name}: {accepted}");
+            assert!(answer.body == *expected, "{name}: {accepted}");
+            assert_eq!(answer.header("vary"), has_coded.then_some("Accept-Encoding"), "{name}");
+            let plain = nobody.get(&path).await;
+            assert_eq!(answer.header("content-type"), plain.header("content-type"), "{name}");
+            let tag = answer.header("etag").unwrap().to_owned();
+            let fields = [("accept-encoding", accepted), ("if-none-match", tag.as_str())];
+            get(&mut nobody, &path, &fields).await.is(StatusCode::NOT_MODIFIED);
+            tags.push((coding, tag));
+        }
+        // Another coding is another tag.
+        tags.sort();
+        tags.dedup();
+        let distinct: std::collections::BTreeSet<_> = tags.iter().map(|(_, tag)| tag).collect();
+        assert_eq!(distinct.len(), tags.len(), "{name}: {tags:?}");
+        // What lies beside a file is the file: its sum and its length stand at the end (RFC 1952, section 2.3.1).
+        if let Some(gz) = gz {
+            let end: [u8; 8] = gz[gz.len() - 8..].try_into().unwrap();
+            let number = |at: usize| u32::from_le_bytes(end[at..at + 4].try_into().unwrap());
+            let length = u32::try_from(content.len()).unwrap();
+            assert_eq!((number(0), number(4)), (crc32fast::hash(&content), length), "{name}.gz is of another file");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "admin/dist has nothing compressed");
+}
+
+#[tokio::test]
+async fn pages_that_are_off_are_not_there() {
+    let server = Server::start_with(Options { admin: false, ..Options::default() }).await;
+    let mut admin = server.admin().await;
+    let paths = files().into_iter().map(|(name, _)| format!("/admin/{name}"));
+    for path in ["/admin", "/admin/", "/admin/users"].map(str::to_owned).into_iter().chain(paths) {
+        for method in [Method::GET, Method::DELETE] {
+            admin.call(method, &path, None, &[]).await.is(StatusCode::NOT_FOUND).is_problem("not_found");
+        }
+    }
+    // The operations are.
+    admin.get("/v1/figures").await.is(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_program_has_the_pages_unless_it_is_told_not_to() {
+    for (flags, variable, status) in [
+        (&[][..], None, StatusCode::OK),
+        (&["--admin", "off"][..], None, StatusCode::NOT_FOUND),
+        (&[][..], Some("off"), StatusCode::NOT_FOUND),
+        (&["--admin", "on"][..], Some("off"), StatusCode::OK),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut command = program(folder.path());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+        if let Some(value) = variable {
+            command.env("SIGNET_ADMIN", value);
+        }
+        let server = Serving::start_as(&mut command);
+        let answer = reqwest::get(format!("{}/admin", server.base)).await.unwrap();
+        assert_eq!(answer.status(), status, "{flags:?} {variable:?}");
+        let (_, said) = server.stop();
+        assert_eq!(said.contains("/admin\n"), status == StatusCode::OK, "{said}");
+    }
+    let help = program(&std::env::temp_dir()).args(["serve", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("--admin <on|off>") && help.contains("SIGNET_ADMIN"), "{help}");
+}
