@@ -71,9 +71,9 @@ fn compare() {
     let (mut latencies, mut work) = (Vec::new(), Vec::new());
     let mut ours = || {
         let requests: Vec<_> = requests.by_ref().take(CLIENTS * EACH).collect();
-        let busy = server.busy();
+        let before = server.work();
         let (rate, mut times) = runtime.block_on(log_outs(&server, requests));
-        work.push((server.busy() - busy).as_nanos() as f64 / times.len() as f64);
+        work.push(before.more() / times.len() as f64);
         latencies.append(&mut times);
         rate
     };
