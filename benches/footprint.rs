@@ -105,7 +105,8 @@ async fn cookie() -> (usize, usize) {
     app.commit(writes).await.unwrap();
     let member = Member { user, groups: names.map(str::to_owned).to_vec() };
     let session = support::sessions(&app, &member, 1).await.remove(0);
-    let data = serde_json::json!({ "theme": "dark", "language": "en-GB", "basket": [1001, 1002, 1003], "note": "x".repeat(29) });
+    let note = "x".repeat(29);
+    let data = serde_json::json!({ "theme": "dark", "language": "en-GB", "basket": [1001, 1002, 1003], "note": note });
     let bytes = data.to_string().len();
     assert_eq!(bytes, 100);
     let serde_json::Value::Object(data) = data else { unreachable!() };

@@ -196,7 +196,10 @@ impl Measured {
                 "`GET /v1/sessions` of a user with one",
                 "one step into the index of the store, and as many records as sessions",
             ),
-            ("a log-in without its hash, work", "by the key of the name, and the writes: steps into the index each"),
+            (
+                "a log-in without its hash, work",
+                "steps into the index, for the name and for each write; and into the file, once not all users fit into memory",
+            ),
             ("`GET /v1/users`, a page", "a step into the index, and as many records as are on the page"),
             ("… the page after the middle", "as well: the cursor is a key"),
             ("… by the latest log-in", "as well: each order has keys of its own"),
