@@ -1,124 +1,116 @@
-//! How soon a server is there, and what it takes when it has nothing to do.
+//! What the program takes before anybody uses it: time to start, memory, bytes on disk and in a cookie.
 //!
-//! `cargo bench --bench footprint`: the program as it is released, started anew each time.
+//! `cargo bench --bench footprint`. The program as it is shipped is started again and again, in a folder that has its
+//! keys, and asked whether it lives as soon as it says where. Its first start of all makes the store and the hash of
+//! the first superuser's password.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has nothing better to do")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
-use std::io::{BufRead as _, BufReader};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Line, PASSWORD, answer_to, median, memory_of, note, request, row, runtime, sorted};
-use tempfile::TempDir;
+use signet::claims::Claims;
+use signet::session;
+use signet::store::{Member, Write};
+use support::{Running, note, row, within};
 
 mod support;
 
-const STARTS: usize = 21;
+/// Starts of each kind.
+const STARTS: usize = 20;
 
-/// Targets: milliseconds, mebibytes and bytes.
-const START_MAX: f64 = 50.0;
-const MEMORY_MAX: f64 = 20.0;
-const BINARY_MAX: f64 = 20.0;
-const COOKIE_MAX: usize = 900;
+/// How long the program is left alone before its memory is read: what it does beside the requests has been done by then.
+const IDLE: Duration = Duration::from_secs(3);
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_signet");
-
-struct Program {
-    process: Child,
-    address: std::net::SocketAddr,
-    began: Duration,
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-impl Program {
-    /// Started in a folder, and answering.
-    fn start(folder: &Path, runtime: &tokio::runtime::Runtime) -> Self {
-        let password = folder.join("password");
-        std::fs::write(&password, PASSWORD).unwrap();
-        let begun = Instant::now();
-        let mut process = Command::new(PROGRAM)
-            .env_clear()
-            .args(["serve", "--listen", "127.0.0.1:0", "--throttle", "off", "--keys"])
-            .arg(folder.join("keys"))
-            .arg("--data")
-            .arg(folder.join("data"))
-            .arg("--admin-password-file")
-            .arg(password)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on http://")?.to_owned()));
-        let address = address.unwrap().parse().unwrap();
-        let answer = runtime.block_on(answer_to(address, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"));
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        Self { process, address, began: begun.elapsed() }
-    }
-}
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 fn main() {
-    let runtime = runtime();
-    support::table("the program as it is released");
-    let milliseconds = |program: &Program| program.began.as_secs_f64() * 1000.0;
-    // A store that is empty: `admin` is made in it, at the price of a hash. Then one that has an account.
-    let (mut first, mut empty, mut next, mut idle) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..STARTS {
-        let folder = TempDir::new().unwrap();
-        first.push(milliseconds(&Program::start(folder.path(), &runtime)));
-        std::fs::remove_dir_all(folder.path().join("data")).unwrap();
-        empty.push(milliseconds(&Program::start(folder.path(), &runtime)));
-        let program = Program::start(folder.path(), &runtime);
-        next.push(milliseconds(&program));
-        idle.push(memory_of(program.process.id(), "VmRSS") as f64 / 1024.0);
+    let runtime = support::runtime_here();
+    support::table("What the program takes");
+    let folders: Vec<_> = (0..STARTS).map(|_| support::folder()).collect();
+    for folder in &folders {
+        let keys = folder.path().join("keys");
+        std::fs::create_dir(&keys).unwrap();
+        signet::keys::generate(&keys, "eddsa", Some("bench"), support::clock()()).unwrap();
     }
-    let spread = |times: &[f64]| {
-        let times = sorted(times.iter().copied());
-        format!("{:.0} to {:.0} ms", times[0], times[times.len() - 1])
-    };
-    let took = median(empty.iter().copied());
-    let target = format!("≤ {START_MAX} ms");
-    row("start to first 200, empty store", &format!("{took:.0} ms"), &spread(&empty), "", &target, took <= START_MAX);
-    note(
-        "the very first start, which makes a key",
-        &format!("{:.0} ms", median(first.iter().copied())),
-        &spread(&first),
-    );
-    note("with an account in the store", &format!("{:.0} ms", median(next.iter().copied())), &spread(&next));
-    let idle = median(idle);
-    let target = format!("≤ {MEMORY_MAX} MiB");
-    row("memory, idle", &format!("{idle:.1} MiB"), "", "", &target, idle <= MEMORY_MAX);
-    let size = std::fs::metadata(PROGRAM).unwrap().len() as f64 / f64::from(1 << 20);
-    row("the binary", &format!("{size:.1} MiB"), "", "", &format!("≤ {BINARY_MAX} MiB"), size <= BINARY_MAX);
+    // Once for the files of the program to be in memory.
+    drop(started(&runtime, support::folder().path()));
 
-    let folder = TempDir::new().unwrap();
-    let program = Program::start(folder.path(), &runtime);
-    let bytes = runtime.block_on(cookie(&program)).len();
-    let what = "the cookie of a user in three groups with 100 bytes of data";
-    row(what, &format!("{bytes} bytes"), "", "", &format!("≤ {COOKIE_MAX} bytes"), bytes <= COOKIE_MAX);
+    let first: Vec<f64> = folders.iter().map(|folder| milliseconds(&runtime, folder.path())).collect();
+    starts("first start in an empty folder, to the first 200", &first);
+    let again: Vec<f64> = folders.iter().map(|_| milliseconds(&runtime, folders[0].path())).collect();
+    starts("start with a store that has one user, to the first 200", &again);
+
+    let (server, _) = started(&runtime, folders[0].path());
+    let at_once = server.memory("VmRSS");
+    std::thread::sleep(IDLE);
+    let idle = server.memory("VmRSS");
+    within("memory of the idle program", idle as f64 / 1024.0, "MiB", 20.0);
+    let anonymous = server.memory("RssAnon") as f64 / 1024.0;
+    note(
+        "… right after the start; without what is mapped from files",
+        &mebibytes(at_once),
+        &support::shown(anonymous, "MiB"),
+        "",
+    );
+    drop(server);
+
+    let bytes = std::fs::metadata(support::program()).unwrap().len();
+    within("the program on disk", bytes as f64 / MEBIBYTE, "MiB", 20.0);
+    let (cookie, data) = runtime.block_on(cookie());
+    within(&format!("a cookie of a user in three groups, {data} bytes of data"), cookie as f64, "bytes", 900.0);
 }
 
-/// `name=value` of the session of a user in three groups, with 100 bytes of data in JSON.
-async fn cookie(program: &Program) -> String {
-    let admin = support::log_in(program.address, "admin").await;
-    let mut line = Line::to(program.address).await;
-    for group in ["editors", "reviewers", "support"] {
-        let body = format!(r#"{{"name":"{group}"}}"#);
-        line.time(&request("POST", "/v1/groups", &admin, "", &body)).await;
-    }
-    let user = format!(r#"{{"username":"alice","password":"{PASSWORD}","groups":["editors","reviewers","support"]}}"#);
-    line.time(&request("POST", "/v1/users", &admin, "", &user)).await;
-    let alice = support::log_in(program.address, "alice").await;
-    let data = format!(r#"{{"theme":"dark","cart":[7,12],"note":"{}"}}"#, "x".repeat(60));
-    assert_eq!(data.len(), 100);
-    support::cookie(&line.ask(&request("PUT", "/v1/session", &alice, "", &data)).await).unwrap()
+fn mebibytes(kibibytes: u64) -> String {
+    support::shown(kibibytes as f64 / 1024.0, "MiB")
+}
+
+fn starts(what: &str, times: &[f64]) {
+    let (half, least, most) = (
+        support::median(times.iter().copied()),
+        support::part(times.iter().copied(), 0.0),
+        support::part(times.iter().copied(), 1.0),
+    );
+    let figure = format!("{half:.1} ms ({least:.1} to {most:.1})");
+    row(what, &figure, "", "", "≤ 50 ms", half <= 50.0);
+}
+
+/// A program that has answered, and how long that took from before its process was made.
+fn started(runtime: &tokio::runtime::Runtime, folder: &Path) -> (Running, Duration) {
+    let begun = Instant::now();
+    let server = Running::program(folder, &[], None);
+    let answer = runtime.block_on(support::answer_to(server.address, &support::request("GET", "/livez", "", "", "")));
+    assert_eq!(support::status(&answer), 200, "{answer}");
+    (server, begun.elapsed())
+}
+
+fn milliseconds(runtime: &tokio::runtime::Runtime, folder: &Path) -> f64 {
+    let (server, took) = started(runtime, folder);
+    server.stop();
+    took.as_secs_f64() * 1000.0
+}
+
+/// The bytes of name and value of a cookie, and of the data in it.
+async fn cookie() -> (usize, usize) {
+    let folder = support::folder();
+    let app = support::wired(folder.path(), support::clock()).await;
+    let names = ["editors", "moderators", "translators"];
+    let groups = names.map(|name| support::group(&app, name, BTreeSet::new()));
+    let ids = groups.iter().map(|group| group.id).collect();
+    let user = signet::user::User { groups: ids, ..support::user(&app, "alice.liddell") };
+    let mut writes: Vec<_> = groups.into_iter().map(Write::CreateGroup).collect();
+    writes.push(Write::CreateUser(Box::new(user.clone())));
+    app.commit(writes).await.unwrap();
+    let member = Member { user, groups: names.map(str::to_owned).to_vec() };
+    let session = support::sessions(&app, &member, 1).await.remove(0);
+    let note = "x".repeat(29);
+    let data = serde_json::json!({ "theme": "dark", "language": "en-GB", "basket": [1001, 1002, 1003], "note": note });
+    let bytes = data.to_string().len();
+    assert_eq!(bytes, 100);
+    let serde_json::Value::Object(data) = data else { unreachable!() };
+    let write = |claims: &mut Claims| session::merge(&mut claims.data, data);
+    let session = session::write(&app, &session, None, write).unwrap();
+    (support::cookie_of(session.token().unwrap()).len(), bytes)
 }

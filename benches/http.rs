@@ -3,30 +3,32 @@
 //! `cargo bench --bench http`. Each server is a process of its own on one core, the load comes from another: 32
 //! connections that are kept alive, in rounds that take turns, so that the noise of the machine meets both alike.
 //! What is left between the two is what Signet does: the front, the guard, the token, the answer. A write is held
-//! against a route that does nothing but sign as many bytes; a server with ten million revocations in memory
+//! against a route that does nothing but sign the same message; a server with ten million revocations in memory
 //! (`--revocations N` for another number) against one with none.
+//!
+//! The ratio of two rates says something only as long as the servers, and not the load, are what cannot go faster: how
+//! long each was on its core is told beside them, and the work that each request was.
 //!
 //! `cargo bench --bench http -- --calls session 100000` only calls the routes, in process, so that a profiler can
 //! watch: `session`, `verify`, `write`, or `bare`, which answers as `session` does.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has nothing better to do")]
 
+use std::hint::black_box;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
+use bytes::Bytes;
 use chrono::TimeDelta;
-use poem::http::{HeaderName, HeaderValue, Method};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
 use poem::listener::{AcceptorExt as _, TcpAcceptor};
 use poem::{Endpoint, EndpointExt as _, Request, Response, Route};
 use signet::api::front::{Front, Settings};
-use signet::app::{App, Parts};
 use signet::claims::SessionId;
-use signet::keys::Keyring;
-use signet::password::Cost;
 use signet::store::Revocation;
-use signet::store::embedded::Embedded;
-use support::{Compared, PASSWORD, Running, answer_to, load, log_in, note, part, request, runtime, stay_on, tell};
+use support::{Compared, PASSWORD, Round, Running};
 
 mod support;
 
@@ -44,43 +46,38 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 const REVOCATIONS: usize = 10_000_000;
 
-/// Bytes that a route signs for each answer: those of the header and the claims of a session's token.
-const SIGNED: usize = 600;
+/// What a write merges into the session.
+const PATCH: &str = r#"{"theme":"dark"}"#;
 
 fn main() {
     let arguments = support::arguments();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["--serve", "session", revocations] => serve_session(revocations.parse().unwrap()),
-        ["--serve", "bare", signs] => serve_bare(signs == "signs"),
+        ["--serve", "bare", kind] => serve_bare(kind == "signs"),
         ["--calls", kind, times] => call(kind, times.parse().unwrap()),
-        ["--revocations", count] => compare(count.parse().unwrap()),
-        _ => compare(REVOCATIONS),
+        _ => compare(support::option("--revocations", REVOCATIONS)),
     }
 }
 
 // The servers.
 
 fn serve_session(revocations: usize) {
-    stay_on(0);
-    let folder = tempfile::TempDir::new().unwrap();
-    runtime().block_on(async {
-        let app = wired(folder.path()).await;
+    support::stay_on(0);
+    let folder = support::folder();
+    support::runtime().block_on(async {
+        let app = support::wired(folder.path(), support::clock()).await;
         let until = app.now() + TimeDelta::days(10);
         for _ in 0..revocations {
             app.revocations().learn(&Revocation::Session { id: SessionId::random(), until });
         }
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        tell(listener.local_addr().unwrap());
-        let acceptor = TcpAcceptor::from_tokio(listener).unwrap().boxed();
-        let ended = support::standard_input_ends();
-        signet::server::serve(app, acceptor, Settings::default(), ended).await.unwrap();
+        support::serve_app(app).await;
     });
 }
 
 /// Answers every request with the bytes that stand on standard input: a head and a body, the body's length first.
 fn serve_bare(signs: bool) {
-    stay_on(0);
+    support::stay_on(0);
     let mut input = BufReader::new(std::io::stdin());
     let mut length = String::new();
     input.read_line(&mut length).unwrap();
@@ -88,112 +85,107 @@ fn serve_bare(signs: bool) {
     input.read_exact(&mut answer).unwrap();
     drop(input);
     let route = bare(&String::from_utf8(answer).unwrap(), signs);
-    runtime().block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        tell(listener.local_addr().unwrap());
-        let acceptor = TcpAcceptor::from_tokio(listener).unwrap().boxed();
+    support::runtime().block_on(async {
+        let acceptor = TcpAcceptor::from_tokio(support::listener().await).unwrap().boxed();
         let server = poem::Server::new_with_acceptor(acceptor);
         server.run_with_graceful_shutdown(route, support::standard_input_ends(), None).await.unwrap();
     });
 }
 
-/// A route that answers with these headers and this body, and signs something each time when it is asked to.
+/// A route that answers with these headers and this body; with the work of signing the token in it, when it signs.
 fn bare(answer: &str, signs: bool) -> Route {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let status = poem::http::StatusCode::from_u16(status).unwrap();
+    let status = StatusCode::from_u16(support::status(answer)).unwrap();
     // The date and the length are the work of the HTTP library, for both servers alike.
     let ours = |name: &str| !["date", "content-length"].contains(&name);
-    let fields = lines.map(|line| line.split_once(": ").unwrap()).filter(|(name, _)| ours(name));
+    let fields = head.lines().skip(1).map(|line| line.split_once(": ").unwrap()).filter(|(name, _)| ours(name));
     let headers: Vec<(HeaderName, HeaderValue)> =
         fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-    let body = bytes::Bytes::from(body.to_owned());
-    let pair = signs.then(|| std::sync::Arc::new(Ed25519KeyPair::generate().unwrap()));
-    let handler = || {
-        let (pair, headers, body) = (pair.clone(), headers.clone(), body.clone());
-        poem::endpoint::make_sync(move |_: Request| {
-            if let Some(pair) = &pair {
-                std::hint::black_box(pair.sign(std::hint::black_box(&[b'x'; SIGNED])));
-            }
-            let response = Response::builder().status(status);
-            let response = headers.iter().fold(response, |response, (name, value)| response.header(name, value));
-            response.body(body.clone())
-        })
-    };
-    let methods = || poem::get(handler()).patch(handler());
-    Route::new().at("/v1/session", methods()).at("/v1/verify", methods())
-}
-
-async fn wired(folder: &std::path::Path) -> App {
-    let keys = folder.join("keys");
-    std::fs::create_dir(&keys).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "a bench runs on the real clock")]
-    let clock = chrono::Utc::now;
-    signet::keys::generate(&keys, "eddsa", None, clock()).unwrap();
-    let store = std::sync::Arc::new(Embedded::open(&folder.join("data")).unwrap());
-    let app = App::open(Parts {
-        hash_workers: 1,
-        hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
-        ..Parts::new(store, Keyring::load(&keys).unwrap(), std::sync::Arc::new(clock))
-    })
-    .await
-    .unwrap();
-    app.hear().await.unwrap();
-    signet::account::first_superuser(&app, Some(PASSWORD)).await.unwrap();
-    app
+    let body = Bytes::from(body.to_owned());
+    let signer = signs.then(|| {
+        let cookie = support::cookie(answer).unwrap();
+        (Ed25519KeyPair::generate().unwrap(), cookie.rsplit_once('.').unwrap().0.to_owned())
+    });
+    let handler = Arc::new(poem::endpoint::make_sync(move |_: Request| {
+        if let Some((pair, message)) = &signer {
+            black_box(pair.sign(black_box(message.as_bytes())));
+        }
+        let response = Response::builder().status(status);
+        let response = headers.iter().fold(response, |response, (name, value)| response.header(name, value));
+        response.body(body.clone())
+    }));
+    let methods = || poem::get(Arc::clone(&handler)).patch(Arc::clone(&handler));
+    ["/v1/session", "/v1/verify"].into_iter().fold(Route::new(), |route, path| route.at(path, methods()))
 }
 
 // The comparison.
 
 fn compare(revocations: usize) {
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+    if support::cores() < 2 {
         println!("one core only: the load takes it from the server, so the ratios flatter");
     }
-    let session = Running::start(&["session", "0"], "");
-    let crowded = Running::start(&["session", &revocations.to_string()], "");
-    stay_on(1);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let round = |server: &Running, request: &str| runtime.block_on(load(server.address, request, CONNECTIONS, ROUND));
-    let warm = |server: &Running, request: &str| {
-        drop(runtime.block_on(load(server.address, request, CONNECTIONS, WARM_UP)));
-    };
-    let cookie = runtime.block_on(log_in(session.address, "admin"));
     support::table(&format!("{CONNECTIONS} connections that are kept alive, the server on one core"));
+    let ours = Running::start(&["session", "0"], "");
+    let crowded = Running::start(&["session", &revocations.to_string()], "");
+    support::stay_on(1);
+    let runtime = support::runtime_here();
+    let round =
+        |server: &Running, request: &str, time| runtime.block_on(support::load(server, request, CONNECTIONS, time));
+    let rounds = |ours: (&Running, &str), beside: (&Running, &str)| {
+        for (server, request) in [ours, beside] {
+            drop(round(server, request, WARM_UP));
+        }
+        support::take_turns(ROUNDS, || round(ours.0, ours.1, ROUND), || round(beside.0, beside.1, ROUND))
+    };
 
-    let proxied = "x-forwarded-method: GET\r\n";
+    let cookie = runtime.block_on(support::log_in(ours.address, "admin"));
     let questions = [
-        ("GET /v1/session", request("GET", "/v1/session", &cookie, "", ""), "bare", 0.95),
-        ("GET /v1/verify", request("GET", "/v1/verify", &cookie, proxied, ""), "bare", 0.95),
-        ("PATCH /v1/session", request("PATCH", "/v1/session", &cookie, "", r#"{"theme":"dark"}"#), "signs", 0.9),
+        ("`GET /v1/session`", support::request("GET", "/v1/session", &cookie, "", ""), "bare", "bare route", 0.95),
+        (
+            "`GET /v1/verify`",
+            support::request("GET", "/v1/verify", &cookie, "x-forwarded-method: GET\r\n", ""),
+            "bare",
+            "bare route",
+            0.95,
+        ),
+        (
+            "`PATCH /v1/session`, a key merged and the token signed",
+            support::request("PATCH", "/v1/session", &cookie, "", PATCH),
+            "signs",
+            "bare route that signs",
+            0.9,
+        ),
     ];
-    for (name, question, kind, target) in &questions {
-        let answer = runtime.block_on(answer_to(session.address, question));
+    for (name, question, kind, beside, target) in &questions {
+        let answer = runtime.block_on(support::answer_to(ours.address, question));
         assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
         let bare = Running::start(&["bare", kind], &format!("{}\n{answer}", answer.len()));
-        let same = runtime.block_on(answer_to(bare.address, question));
+        let same = runtime.block_on(support::answer_to(bare.address, question));
         assert_eq!(without_date(&same), without_date(&answer), "the two have to answer with the same bytes");
-        warm(&session, question);
-        warm(&bare, question);
-        let rounds: Vec<_> = (0..ROUNDS).map(|_| (round(&session, question), round(&bare, question))).collect();
-        let rates: Vec<_> = rounds.iter().map(|(ours, bare)| (ours.per_second, bare.per_second)).collect();
-        let beside = if *kind == "signs" { "a route that signs" } else { "a bare route" };
-        Compared::of(&rates).at_least(name, beside, *target);
-        let (ours, bare): (Vec<_>, Vec<_>) = rounds.into_iter().unzip();
-        let times = |rounds: Vec<support::Round>| {
-            let all: Vec<f64> = rounds.into_iter().flat_map(|round| round.latencies).collect();
-            format!("{:.0} µs, {:.0} µs", part(all.iter().copied(), 0.5), part(all.iter().copied(), 0.99))
-        };
-        note("its p50 and p99", &times(ours), &times(bare));
+        told(name, beside, *target, &rounds((&ours, question), (&bare, question)));
     }
 
     let question = &questions[0].1;
-    let other = runtime.block_on(log_in(crowded.address, "admin"));
-    let same = request("GET", "/v1/session", &other, "", "");
-    warm(&crowded, &same);
-    let rounds: Vec<_> =
-        (0..ROUNDS).map(|_| (round(&crowded, &same).per_second, round(&session, question).per_second)).collect();
-    Compared::of(&rounds).at_least(&format!("GET /v1/session with {revocations} revocations"), "with none", 0.98);
+    let cookie = runtime.block_on(support::log_in(crowded.address, "admin"));
+    let same = support::request("GET", "/v1/session", &cookie, "", "");
+    let name = format!("`GET /v1/session` with {revocations} revocations");
+    told(&name, "with none", 0.98, &rounds((&crowded, &same), (&ours, question)));
+}
+
+fn told(name: &str, beside: &str, target: f64, rounds: &[(Round, Round)]) {
+    let of = |figure: fn(&Round) -> f64| -> Vec<(f64, f64)> {
+        rounds.iter().map(|(ours, beside)| (figure(ours), figure(beside))).collect()
+    };
+    Compared::of(&of(|round| round.per_second)).at_least(name, beside, target);
+    Compared::of(&of(|round| round.work)).noted("… work of the server for each", beside);
+    let busy = Compared::of(&of(|round| round.busy));
+    support::note("… the server was on its core", &format!("{:.2}", busy.ours), &format!("{:.2}", busy.beside), "");
+    let times = |kind: fn(&(Round, Round)) -> &Round| {
+        let all: Vec<f64> = rounds.iter().flat_map(|round| &kind(round).latencies).copied().collect();
+        let [half, most] = [0.5, 0.99].map(|share| support::time(support::part(all.iter().copied(), share)));
+        format!("{half}, {most}")
+    };
+    support::note("… p50, p99", &times(|round| &round.0), &times(|round| &round.1), "");
 }
 
 fn without_date(answer: &str) -> Vec<&str> {
@@ -205,36 +197,28 @@ fn without_date(answer: &str) -> Vec<&str> {
 // For a profiler: the routes alone, without sockets.
 
 fn call(kind: &str, times: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let folder = tempfile::TempDir::new().unwrap();
-        let app = wired(folder.path()).await;
+    support::runtime_here().block_on(async {
+        let folder = support::folder();
+        let app = support::wired(folder.path(), support::clock()).await;
         let routes = signet::api::routes().with(Front::new(app, Settings::default()).answering_again());
-        let login = Request::builder()
-            .uri_str("/v1/login")
-            .method(Method::POST)
-            .content_type("application/json")
-            .body(format!(r#"{{"username":"admin","password":"{PASSWORD}"}}"#));
-        let answer = routes.get_response(login).await;
+        let post = Request::builder().uri_str("/v1/login").method(Method::POST).content_type("application/json");
+        let answer = routes.get_response(post.body(support::credentials("admin", PASSWORD))).await;
         let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
         let get = |path: &str| Request::builder().uri_str(path).header("cookie", &cookie).finish();
+        let patch = || {
+            let request = Request::builder().uri_str("/v1/session").method(Method::PATCH);
+            request.header("cookie", &cookie).content_type("application/json").body(PATCH)
+        };
         match kind {
             "session" => repeat(&routes, || get("/v1/session"), times).await,
             "verify" => repeat(&routes, || get("/v1/verify"), times).await,
-            "write" => {
-                let patch = || {
-                    let request = Request::builder().uri_str("/v1/session").method(Method::PATCH);
-                    request.header("cookie", &cookie).content_type("application/json").body(r#"{"theme":"dark"}"#)
-                };
-                repeat(&routes, patch, times).await;
-            }
+            "write" => repeat(&routes, patch, times).await,
             "bare" => {
                 let answer = routes.get_response(get("/v1/session")).await;
                 let (parts, body) = answer.into_parts();
                 let line =
                     |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}\r\n", value.to_str().unwrap());
-                let head: Vec<String> = parts.headers.iter().map(line).collect();
-                let head = head.concat();
+                let head: String = parts.headers.iter().map(line).collect();
                 let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\n{}", body.into_string().await.unwrap());
                 repeat(&bare(&answer, false), || get("/v1/session"), times).await;
             }

@@ -1,22 +1,26 @@
-//! Log-ins a second beside bare argon2 on as many threads, what they cost everybody else, and the memory that many at
-//! once take.
+//! Log-ins a second beside bare argon2 on as many threads, what they do to everybody else, and the memory that many
+//! log-ins at once take.
 //!
 //! `cargo bench --bench login`. The server is a process of its own. In rounds that take turns, connections that are
 //! kept alive log in without a pause, or this process does nothing but hash, in memory that it keeps. What is left
-//! between the two is HTTP, the store with its flush to disk, and the queue. Then requests are verified at an even pace,
-//! alone and while log-ins keep every hash worker busy. Then hundreds of clients log in at once, and the server's own
-//! account of its memory is read: to hashes of its own cost, and to dearer ones from elsewhere.
+//! between the two is HTTP, the store with its flush to disk, and the queue. Then requests of somebody who is logged in
+//! are sent at a steady rate, with nothing beside them or with log-ins that keep every worker busy. Then hundreds of
+//! clients log in at once, and the server's own account of its memory is read: to hashes of its own cost, and to dearer
+//! ones from elsewhere.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has nothing better to do")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use futures_util::future::join_all;
+use signet::config::Flags;
 use signet::password::Cost;
 use signet::server::Server;
 use signet::store::embedded::Embedded;
 use signet::store::{Slice, Store as _, Write};
-use support::{Compared, Line, PASSWORD, Running, answer_to, log_in, login, part, request, row, runtime};
+use support::{Compared, Line, PASSWORD, Running, note, part, row};
 
 mod support;
 
@@ -29,18 +33,18 @@ const ROUND: Duration = Duration::from_secs(3);
 /// Log-ins under way at any time.
 const CONNECTIONS: usize = 16;
 
-/// Requests that are verified meanwhile: connections, and the pause of each between two.
-const READERS: usize = 4;
-const PAUSE: Duration = Duration::from_millis(4);
+/// Connections over which requests are sent at a steady rate, and the time between two of each.
+const VISITORS: u32 = 8;
+const EVERY: Duration = Duration::from_millis(20);
+
+/// How much dearer a verified request may be beside log-ins, at the 99th percentile.
+const DEARER: f64 = 3.0;
 
 /// Log-ins at once, for the memory.
 const CROWD: usize = 500;
 
 /// The share of bare argon2 that log-ins have to reach.
 const TARGET: f64 = 0.95;
-
-/// How many times their quiet p99 verified requests may take while log-ins keep every worker busy.
-const SLOWER: f64 = 3.0;
 
 /// Memory that a crowd may take beside the hashes, in kibibytes: what the allocator keeps for the next one.
 const SLACK: u64 = 16 * 1024;
@@ -55,28 +59,34 @@ const DEAR_MEMORY: u64 = 102_400;
 
 fn main() {
     let arguments = support::arguments();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments[..] {
-        ["--serve", kind] => serve(kind == "dear"),
-        _ => runtime().block_on(compare()),
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--serve", kind] => serve(*kind == "dear"),
+        _ => {
+            support::table(&format!("{CONNECTIONS} clients that log in without a pause"));
+            let server = Running::start(&["own"], "");
+            rates(&server);
+            beside_them(&server);
+            drop(server);
+            support::runtime_here().block_on(memory());
+        }
     }
 }
 
-fn serve(dear: bool) {
-    let folder = tempfile::TempDir::new().unwrap();
-    let flags = support::flags(folder.path());
-    runtime().block_on(async {
-        if dear {
-            drop(Server::start(flags.clone().check().unwrap()).await.unwrap());
-            dear_users(&flags.data).await;
+fn serve(is_dear: bool) {
+    let folder = support::folder();
+    let flags = || support::flags(folder.path());
+    support::runtime().block_on(async {
+        drop(Server::start(flags().check().unwrap()).await.unwrap());
+        if is_dear {
+            dear_users(&flags()).await;
         }
-        support::serve(flags).await;
+        support::serve(flags()).await;
     });
 }
 
 /// Users whose hashes are dearer than the own.
-async fn dear_users(data: &std::path::Path) {
-    let store = Embedded::open(data).unwrap();
+async fn dear_users(flags: &Flags) {
+    let store = Embedded::open(&flags.data).unwrap();
     let page = store.users(Slice { limit: 1, ..Slice::default() }).await.unwrap();
     for (n, encoded) in DEAR.iter().enumerate() {
         let mut user = page.items[0].clone();
@@ -87,35 +97,34 @@ async fn dear_users(data: &std::path::Path) {
     }
 }
 
+// How many.
+
+fn rates(server: &Running) {
+    let threads = support::cores();
+    let runtime = support::runtime();
+    let ours = || runtime.block_on(log_ins(server));
+    ours();
+    let compared = Compared::of(&support::take_turns(ROUNDS, ours, || hashes(threads)));
+    // A log-in holds a whole hash. When it seems to be quicker than one, something else on the machine took more from
+    // one of the two than from the other, and nothing was measured.
+    assert!(compared.ratio <= 1.05, "not a measurement: the machine is too busy ({})", compared.spread());
+    compared.at_least("log-ins", &format!("bare argon2id on {threads} threads"), TARGET);
+}
+
 /// Log-ins a second.
 async fn log_ins(server: &Running) -> f64 {
     let start = Instant::now();
-    let one = async || {
-        let (mut line, login, mut done) = (Line::to(server.address).await, login("admin"), 0_u32);
+    let request = support::login("admin", PASSWORD);
+    let one = async |_| {
+        let (mut line, mut done) = (Line::to(server.address).await, 0_u32);
         while start.elapsed() < ROUND {
-            line.time(&login).await;
+            line.succeed(&request).await;
             done += 1;
         }
         done
     };
-    let done = futures_util::future::join_all((0..CONNECTIONS).map(|_| one())).await;
+    let done = join_all((0..CONNECTIONS).map(one)).await;
     f64::from(done.iter().sum::<u32>()) / start.elapsed().as_secs_f64()
-}
-
-/// The p99 of requests that are verified at an even pace, in microseconds.
-async fn verified(server: &Running, cookie: &str) -> f64 {
-    let start = Instant::now();
-    let one = async || {
-        let (mut line, mut times) = (Line::to(server.address).await, Vec::new());
-        let request = request("GET", "/v1/session", cookie, "", "");
-        while start.elapsed() < ROUND {
-            times.push(line.time(&request).await.as_secs_f64() * 1e6);
-            tokio::time::sleep(PAUSE).await;
-        }
-        times
-    };
-    let times = futures_util::future::join_all((0..READERS).map(|_| one())).await;
-    part(times.into_iter().flatten(), 0.99)
 }
 
 /// Hashes a second, on as many threads as the server has workers.
@@ -140,72 +149,101 @@ fn hashes(threads: usize) -> f64 {
     f64::from(done) / start.elapsed().as_secs_f64()
 }
 
-/// Many log-ins at once: how many were let in, failed, and were told to come again.
-async fn crowd(server: &Running, names: &[&str]) -> [usize; 3] {
-    let one = async |n: usize| {
-        let answer = answer_to(server.address, &login(names[n % names.len()])).await;
-        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+// What they do to everybody else.
+
+fn beside_them(server: &Running) {
+    let cookie = support::runtime_here().block_on(support::log_in(server.address, "admin"));
+    let request = support::request("GET", "/v1/session", &cookie, "", "");
+    let busy = || {
+        std::thread::scope(|scope| {
+            let logging_in = scope.spawn(|| support::runtime_here().block_on(log_ins(server)));
+            let times = visits(server, &request);
+            logging_in.join().unwrap();
+            times
+        })
     };
-    let found = futures_util::future::join_all((0..CROWD).map(one)).await;
-    [200, 401, 503].map(|status| found.iter().filter(|one| **one == status).count())
+    let rounds = support::take_turns(ROUNDS, busy, || visits(server, &request));
+    let of = |share: f64| -> Vec<(f64, f64)> {
+        let figure = |times: &Vec<f64>| part(times.iter().copied(), share);
+        rounds.iter().map(|(busy, quiet)| (figure(busy), figure(quiet))).collect()
+    };
+    let visited = format!("{} verified requests a second beside log-ins", 1000 * VISITORS / 20);
+    Compared::of(&of(0.99)).at_most(&format!("p99 of {visited}"), "nothing", DEARER);
+    Compared::of(&of(0.5)).noted("… p50", "nothing");
 }
 
-async fn compare() {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    support::table("log-ins");
-    let server = Running::start(&["own"], "");
-    log_ins(&server).await;
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        rounds.push((log_ins(&server).await, hashes(threads)));
-    }
-    let compared = Compared::of(&rounds);
-    // A log-in holds a whole hash. When it seems to be quicker than one, something else on the machine took more from
-    // one of the two than from the other, and nothing was measured.
-    assert!(compared.ratio <= 1.05, "not a measurement: the machine is too busy");
-    compared.at_least("log-ins", &format!("bare argon2id on {threads} threads"), TARGET);
+/// How long requests took that were sent at a steady rate, in nanoseconds. One that had to wait for the answer before
+/// counts from when it was due.
+fn visits(server: &Running, request: &str) -> Vec<f64> {
+    let visit = || {
+        // As if the visitors were another machine: it is not their waiting for a core that is measured. Where it is not
+        // allowed, that is in the figure.
+        _ = rustix::process::setpriority_process(None, -10);
+        support::runtime_here().block_on(async {
+            let begun = Instant::now();
+            let visitor = async |n| {
+                let (mut line, mut times) = (Line::to(server.address).await, Vec::new());
+                let mut due = begun + EVERY * n / VISITORS;
+                while due < begun + ROUND {
+                    let is_late = Instant::now() > due;
+                    tokio::time::sleep_until(due.into()).await;
+                    let sent = if is_late { due } else { Instant::now() };
+                    line.succeed(request).await;
+                    times.push(sent.elapsed().as_nanos() as f64);
+                    due += EVERY;
+                }
+                times
+            };
+            join_all((1..=VISITORS).map(visitor)).await.concat()
+        })
+    };
+    // On a thread of its own, which has that priority alone.
+    std::thread::scope(|scope| scope.spawn(visit).join().unwrap())
+}
 
-    let cookie = log_in(server.address, "admin").await;
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        let quiet = verified(&server, &cookie).await;
-        let (busy, _) = futures_util::future::join(verified(&server, &cookie), log_ins(&server)).await;
-        rounds.push((busy, quiet));
-    }
-    let Compared { ours, beside, ratio, .. } = Compared::of(&rounds);
-    row(
-        "p99 of verified requests while log-ins keep all workers busy",
-        &format!("{ours:.0} µs"),
-        &format!("quiet: {beside:.0} µs"),
-        &Compared::of(&rounds).spread(),
-        &format!("≤ {SLOWER}"),
-        ratio <= SLOWER,
-    );
-    drop(server);
+// What they take.
 
-    let workers = threads as u64;
+async fn memory() {
+    let workers = support::cores() as u64;
     let mut base = None;
-    for (kind, names, each) in [("own", &["admin"][..], 0), ("dear", &["dear0", "dear1", "nobody"][..], DEAR_MEMORY)] {
-        let server = Running::start(&[kind], "");
+    for (kind, names, each) in
+        [("its own hashes", &["admin"][..], 0), ("dearer hashes", &["dear0", "dear1", "nobody"][..], DEAR_MEMORY)]
+    {
+        let server = Running::start(&[if each == 0 { "own" } else { "dear" }], "");
         // What so many connections take without a hash.
-        let probe = |_| answer_to(server.address, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        futures_util::future::join_all((0..CROWD).map(probe)).await;
-        // With the memory that each worker keeps for the own hash. Of the server without dear hashes, which is not learning what they take meanwhile.
+        join_all(
+            (0..CROWD).map(|_| support::answer_to(server.address, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")),
+        )
+        .await;
+        // With the memory that each worker keeps for the own hash. Of the server without dear hashes, which is not
+        // learning what they take meanwhile.
         let base = *base.get_or_insert(server.memory("VmRSS"));
         let [let_in, failed, busy] = crowd(&server, names).await;
-        let (peak, bound) = (server.memory("VmHWM"), base + workers * each + SLACK);
-        row(
-            &format!("{CROWD} at once, {kind} hashes ({let_in} let in, {failed} failed, {busy} told to wait): peak"),
-            &format!("{} MiB", peak / 1024),
-            &format!("base: {} MiB", base / 1024),
+        note(
+            &format!("{CROWD} at once, {kind}: let in, failed, told to wait"),
+            &format!("{let_in}, {failed}, {busy}"),
             "",
-            &format!("≤ {} MiB", bound / 1024),
-            peak <= bound,
+            "",
         );
         // What dearer hashes took is given back, but for what the allocator keeps for the next one of a worker: blocks
         // of up to 32 MiB (glibc's largest threshold).
-        let (after, bound) = (server.memory("VmRSS"), base + workers * 32 * 1024 + SLACK);
-        let figure = format!("{} MiB", after / 1024);
-        row("afterwards", &figure, "", "", &format!("≤ {} MiB", bound / 1024), after <= bound);
+        for (what, figure, bound) in [
+            ("… memory at the most", server.memory("VmHWM"), base + workers * each + SLACK),
+            ("… memory afterwards", server.memory("VmRSS"), base + workers * 32 * 1024 + SLACK),
+        ] {
+            let mebibytes = |kibibytes: u64| format!("{} MiB", kibibytes / 1024);
+            let target = format!("≤ {}", mebibytes(bound));
+            row(what, &mebibytes(figure), &format!("before: {}", mebibytes(base)), "", &target, figure <= bound);
+        }
     }
+}
+
+/// Many log-ins at once: how many were let in, failed, and were told to come again.
+async fn crowd(server: &Running, names: &[&str]) -> [usize; 3] {
+    let one = async |n: usize| {
+        let answer = support::answer_to(server.address, &support::login(names[n % names.len()], PASSWORD)).await;
+        support::status(&answer)
+    };
+    let found = join_all((0..CROWD).map(one)).await;
+    [200, 401, 503].map(|status| found.iter().filter(|one| **one == status).count())
 }

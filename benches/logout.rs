@@ -1,110 +1,137 @@
-//! Log-outs a second, each durable before it is answered, beside the bare disk.
+//! Durable log-outs a second, beside the bare price of being durable: a file, and as many clients that wait for it.
 //!
-//! `cargo bench --bench logout`. 64 clients at once; in rounds that take turns they log out of sessions that they have
-//! begun before, or as many threads hand a record of the same size to one that writes what waits and calls fdatasync.
+//! `cargo bench --bench logout`. 64 clients that stay connected log sessions out without a pause. Beside them, in
+//! rounds that take turns, 64 threads hand a record to one that writes whatever waits to a file on the same disk, and
+//! syncs it. What is left between the two is HTTP, the token, the store's index and the work of its log.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has nothing better to do")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
+use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use support::{Compared, Line, Running, request, runtime};
+use signet::store::{Member, Write};
+use support::{Compared, Line, Running};
 
 mod support;
 
 const CLIENTS: usize = 64;
+
+/// Log-outs of each client in a round, of one user: after a thousand, all that a user has would be ended at once.
+const EACH: usize = 150;
+
+/// Rounds of each kind; one more warms up.
 const ROUNDS: usize = 7;
 
-/// Sessions that each client ends in a round.
-const EACH: usize = 60;
-
-/// Bytes of a record: a revocation with its key, twice over for the store's own frame.
-const RECORD: usize = 128;
-
-const TARGET: f64 = 0.8;
+/// Bytes that the embedded store keeps of a log-out, roughly: what has ended, which session is not open any more, and
+/// an event of the audit log.
+const RECORD: usize = 400;
 
 fn main() {
     let arguments = support::arguments();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    // Beside the build, on the disk that the project is on, for both.
-    let folder = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    match arguments[..] {
-        ["--serve", _] => runtime().block_on(support::serve(support::flags(folder.path()))),
-        _ => compare(folder.path()),
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--serve", folder] => serve(Path::new(folder)),
+        _ => compare(),
     }
 }
 
-fn compare(folder: &std::path::Path) {
-    let server = Running::start(&["own"], "");
-    support::table(&format!("durable log-outs, {CLIENTS} clients"));
-    let runtime = runtime();
-    let mut rounds = Vec::new();
-    for round in 0..=ROUNDS {
-        let both = (runtime.block_on(log_outs(&server)), bare(&folder.join("log")));
-        if round > 0 {
-            rounds.push(both);
+/// Serves in a folder, where it leaves a file of tokens first.
+fn serve(folder: &Path) {
+    support::runtime().block_on(async {
+        let app = support::wired(folder, support::clock()).await;
+        let user = |n| support::user(&app, &format!("user{n}"));
+        let users: Vec<_> = (0..CLIENTS * (ROUNDS + 1)).map(user).collect();
+        app.commit(users.iter().map(|user| Write::CreateUser(Box::new(user.clone()))).collect()).await.unwrap();
+        let mut tokens = String::new();
+        for user in users {
+            let member = Member { user, groups: Vec::new() };
+            for session in support::sessions(&app, &member, EACH).await {
+                tokens.push_str(session.token().unwrap());
+                tokens.push('\n');
+            }
         }
-    }
-    Compared::of(&rounds).at_least("log-outs", "bare group commit with fdatasync", TARGET);
+        std::fs::write(folder.join("tokens"), tokens).unwrap();
+        support::serve_app(app).await;
+    });
 }
 
-/// Log-outs a second. The sessions are anonymous, so that nothing but the end itself is durable in them.
-async fn log_outs(server: &Running) -> f64 {
-    let begin = request("PATCH", "/v1/session", "", "", r#"{"n":1}"#);
+fn compare() {
+    let folder = support::folder();
+    let server = Running::start(&[folder.path().to_str().unwrap()], "");
+    let tokens = std::fs::read_to_string(folder.path().join("tokens")).unwrap();
+    let request = |token| support::request("POST", "/v1/logout", &support::cookie_of(token), "", "");
+    let mut requests = tokens.lines().map(request);
+    let mut file = File::create(folder.path().join("records")).unwrap();
+    let runtime = support::runtime_here();
+    support::table(&format!("{CLIENTS} clients that log out, on one disk"));
+
+    let (mut latencies, mut work) = (Vec::new(), Vec::new());
+    let mut ours = || {
+        let requests: Vec<_> = requests.by_ref().take(CLIENTS * EACH).collect();
+        let before = server.work();
+        let (rate, mut times) = runtime.block_on(log_outs(&server, requests));
+        work.push(before.more() / times.len() as f64);
+        latencies.append(&mut times);
+        rate
+    };
+    let mut bare = || group_commits(&mut file);
+    (ours(), bare());
+    let rounds = support::take_turns(ROUNDS, &mut ours, &mut bare);
+    Compared::of(&rounds).at_least("durable log-outs", "bare group commits", 0.8);
+    let [half, most] = [0.5, 0.99].map(|share| support::time(support::part(latencies.iter().copied(), share)));
+    support::note("… p50, p99", &format!("{half}, {most}"), "", "");
+    support::note("… work of the server for each", &support::time(support::median(work)), "", "");
+    let size = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
+    assert_eq!(size("records"), (RECORD * CLIENTS * EACH * (ROUNDS + 1)) as u64);
+}
+
+/// Log-outs a second, and how long each took, in nanoseconds.
+async fn log_outs(server: &Running, requests: Vec<String>) -> (f64, Vec<f64>) {
     let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
-        let (mut line, mut ends) = (Line::to(server.address).await, Vec::new());
-        for _ in 0..EACH {
-            let cookie = support::cookie(&line.ask(&begin).await).unwrap();
-            ends.push(request("POST", "/v1/logout", &cookie, "", ""));
-        }
-        clients.push((line, ends));
+    for some in requests.chunks(EACH) {
+        clients.push((Line::to(server.address).await, some));
     }
     let begun = Instant::now();
-    let run = |(mut line, ends): (Line, Vec<String>)| {
-        tokio::spawn(async move {
-            for end in ends {
-                line.time(&end).await;
-            }
-        })
+    let client = async |(mut line, requests): (Line, &[String])| {
+        let mut times = Vec::with_capacity(requests.len());
+        for request in requests {
+            let sent = Instant::now();
+            line.succeed(request).await;
+            times.push(sent.elapsed().as_nanos() as f64);
+        }
+        times
     };
-    for client in clients.into_iter().map(run).collect::<Vec<_>>() {
-        client.await.unwrap();
-    }
-    (CLIENTS * EACH) as f64 / begun.elapsed().as_secs_f64()
+    let times: Vec<f64> = futures_util::future::join_all(clients.into_iter().map(client)).await.concat();
+    (times.len() as f64 / begun.elapsed().as_secs_f64(), times)
 }
 
-/// Records a second, each on the disk before its thread goes on.
-fn bare(path: &std::path::Path) -> f64 {
-    let (sender, records) = mpsc::channel::<([u8; RECORD], mpsc::SyncSender<()>)>();
-    let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
-    let writer = std::thread::spawn(move || {
-        while let Ok(first) = records.recv() {
-            let waiting: Vec<_> = std::iter::once(first).chain(records.try_iter()).collect();
-            file.write_all(&waiting.iter().flat_map(|(record, _)| *record).collect::<Vec<_>>()).unwrap();
+/// Records a second that are on disk before their clients go on.
+fn group_commits(file: &mut File) -> f64 {
+    let (records, queue) = mpsc::channel::<(Vec<u8>, mpsc::Sender<()>)>();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let records = records.clone();
+            scope.spawn(move || {
+                let (done, is_done) = mpsc::channel();
+                for _ in 0..EACH {
+                    records.send((vec![u8::try_from(client).unwrap(); RECORD], done.clone())).unwrap();
+                    is_done.recv().unwrap();
+                }
+            });
+        }
+        drop(records);
+        while let Ok(first) = queue.recv() {
+            let (bytes, waiting): (Vec<_>, Vec<_>) = std::iter::once(first).chain(queue.try_iter()).unzip();
+            file.write_all(&bytes.concat()).unwrap();
             file.sync_data().unwrap();
-            for (_, done) in waiting {
+            for done in waiting {
                 done.send(()).unwrap();
             }
         }
     });
-    let begun = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            let sender = sender.clone();
-            scope.spawn(move || {
-                for _ in 0..EACH {
-                    let (done, is_done) = mpsc::sync_channel(1);
-                    sender.send(([7; RECORD], done)).unwrap();
-                    is_done.recv_timeout(Duration::from_secs(30)).unwrap();
-                }
-            });
-        }
-    });
-    let took = begun.elapsed();
-    drop(sender);
-    writer.join().unwrap();
-    (CLIENTS * EACH) as f64 / took.as_secs_f64()
+    (CLIENTS * EACH) as f64 / begun.elapsed().as_secs_f64()
 }
