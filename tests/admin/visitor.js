@@ -17,7 +17,8 @@ function watch() {
   });
   new PerformanceObserver((list) => {
     for (const shift of list.getEntries()) {
-      if (shift.hadRecentInput) continue;
+      // What moves inside of a control is the browser's own.
+      if (shift.hadRecentInput || shift.sources.every(({ node }) => node === null)) continue;
       const moved = shift.sources.map(({ node }) => node?.outerHTML?.slice(0, 120) ?? node?.textContent);
       window.__tell(`layout shift of ${shift.value}: ${moved.join(" | ")}`);
     }

@@ -386,7 +386,7 @@ function Tokens() {
           each={tokens.latest?.items ?? []}
           fallback={
             <tr>
-              <td colspan="4" class="none">
+              <td colspan="2" class="none">
                 You have none.
               </td>
             </tr>

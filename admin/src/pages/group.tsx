@@ -210,7 +210,7 @@ function OneGroup(props: Data) {
               each={list()}
               fallback={
                 <tr>
-                  <td colspan="3" class="none">
+                  <td colspan="2" class="none">
                     Nobody is in it.
                   </td>
                 </tr>

@@ -65,7 +65,7 @@ export function Groups() {
           each={page.latest?.items ?? []}
           fallback={
             <tr>
-              <td colspan="3" class="none">
+              <td colspan="2" class="none">
                 There is no such group.
               </td>
             </tr>

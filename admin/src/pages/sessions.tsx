@@ -85,7 +85,7 @@ export function Sessions() {
           each={list()}
           fallback={
             <tr>
-              <td colspan="6" class="none">
+              <td colspan="2" class="none">
                 None on this page.
               </td>
             </tr>

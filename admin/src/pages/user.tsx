@@ -266,7 +266,7 @@ function OneUser(props: Data) {
             each={devices()}
             fallback={
               <tr>
-                <td colspan="5" class="none">
+                <td colspan="2" class="none">
                   {name()} is logged in nowhere.
                 </td>
               </tr>
@@ -345,7 +345,7 @@ function OneUser(props: Data) {
             each={tokens.latest?.items ?? []}
             fallback={
               <tr>
-                <td colspan="5" class="none">
+                <td colspan="2" class="none">
                   {name()} has no API tokens.
                 </td>
               </tr>

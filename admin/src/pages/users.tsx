@@ -7,6 +7,8 @@ import { onEach, type Outcome } from "../bulk";
 import { count, when } from "../format";
 import { isMe, isSuperuser, mayGiveGroup, mayTouch, mine } from "../me";
 import { Select, TextField } from "../ui/form";
+import { Modal } from "../ui/dialog";
+import { say } from "../ui/notice";
 import { Flags, Page, Pager, Table } from "../ui/page";
 import { Suggest } from "../ui/suggest";
 
@@ -106,7 +108,8 @@ export function Users() {
       perform,
       async (outcomes) => {
         await refetch();
-        setOutcomes(outcomes);
+        if (outcomes.some(({ refused }) => refused !== undefined)) setOutcomes(outcomes);
+        else say(`Done for ${count(outcomes.length, "user")}.`);
       },
     );
   };
@@ -299,7 +302,7 @@ export function Users() {
           each={users()}
           fallback={
             <tr>
-              <td colspan="8" class="none">
+              <td colspan="2" class="none">
                 Nobody is like that.
               </td>
             </tr>
@@ -343,14 +346,17 @@ export function Users() {
   );
 }
 
+/** What many acts came to, when not all of them were done. */
 function Outcomes(props: { of: Outcome[]; onClose: () => void }) {
   const refused = () => props.of.filter((outcome) => outcome.refused !== undefined);
   return (
-    <div class={refused().length > 0 ? "problem" : "done"} role="alert">
-      <p>
-        Done for {props.of.length - refused().length}, refused for {refused().length}.
-      </p>
-      <ul>
+    <Modal
+      title={`Done for ${(props.of.length - refused().length).toString()}, refused for ${refused().length.toString()}`}
+      onClose={() => {
+        props.onClose();
+      }}
+    >
+      <ul class="effects problem" role="alert">
         <For each={refused()}>
           {({ name, refused }) => (
             <li>
@@ -359,14 +365,17 @@ function Outcomes(props: { of: Outcome[]; onClose: () => void }) {
           )}
         </For>
       </ul>
-      <button
-        type="button"
-        onClick={() => {
-          props.onClose();
-        }}
-      >
-        Close
-      </button>
-    </div>
+      <div class="buttons">
+        <button
+          type="button"
+          class="primary"
+          onClick={() => {
+            props.onClose();
+          }}
+        >
+          Close
+        </button>
+      </div>
+    </Modal>
   );
 }

@@ -101,9 +101,7 @@ function Asked(props: { question: Question; onClose: () => void }) {
         {(progress) => (
           <div class="work">
             <progress aria-label="Progress" value={progress().done} max={progress().of} />
-            <p aria-live="polite">
-              {progress().done} of {progress().of} {progress().now}
-            </p>
+            <p aria-live="polite">{`${progress().done.toString()} of ${progress().of.toString()} ${progress().now}`}</p>
           </div>
         )}
       </Show>
