@@ -87,8 +87,10 @@ pub fn digest(secret: &[u8]) -> [u8; 32] {
 thread_local! {
     /// What signed last on this thread, under its key's fingerprint: it is made by reading the key anew, which takes nearly
     /// as long as a signature does.
-    static SIGNER: RefCell<Option<(Vec<u8>, Box<dyn JwtSigner>)>> = const { RefCell::new(None) };
+    static SIGNER: RefCell<Option<LastSigner>> = const { RefCell::new(None) };
 }
+
+type LastSigner = (Vec<u8>, Box<dyn JwtSigner>);
 
 /// One key: one `kid`, one algorithm.
 pub struct Key {
