@@ -105,7 +105,7 @@ impl House {
         let password = app.pool().hash(Password::new(PASSWORD).unwrap()).await.unwrap();
         let plain = User { password, ..support::user(&app, "nobody") };
         let mut house = Self { app, routes, admin: String::new(), plain };
-        let answer = house.answer(house.login("admin")).await;
+        let answer = house.answer(Self::login("admin")).await;
         house.admin = cookie(&answer);
         house
     }
@@ -116,7 +116,7 @@ impl House {
         answer
     }
 
-    fn login(&self, name: &str) -> Request {
+    fn login(name: &str) -> Request {
         ask(Method::POST, "/v1/login", "", &support::credentials(name, PASSWORD))
     }
 
@@ -223,8 +223,7 @@ impl Measured {
             there = *count;
             let mut turn = 0;
             let log_ins = || {
-                let some =
-                    (0..AT_ONCE).map(|n| self.house.login(&format!("user{:07}", (turn * AT_ONCE + n) * 37 % count)));
+                let some = (0..AT_ONCE).map(|n| House::login(&format!("user{:07}", (turn * AT_ONCE + n) * 37 % count)));
                 let some = some.collect();
                 turn += 1;
                 some
@@ -312,7 +311,7 @@ impl Measured {
             let sid = |session: &Session| session.claims().unwrap().sid;
             let figures = [
                 self.get("/v1/session", &own),
-                self.work(|| (0..AT_ONCE).map(|_| house.login(&name)).collect()),
+                self.work(|| (0..AT_ONCE).map(|_| House::login(&name)).collect()),
                 self.work(|| {
                     let log_out = |session: &Session| ask(Method::POST, "/v1/logout", &cookie_of(session), "");
                     some().iter().map(log_out).collect()

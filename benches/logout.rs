@@ -78,7 +78,8 @@ fn compare() {
         rate
     };
     let mut bare = || group_commits(&mut file);
-    (ours(), bare());
+    ours();
+    bare();
     let rounds = support::take_turns(ROUNDS, &mut ours, &mut bare);
     Compared::of(&rounds).at_least("durable log-outs", "bare group commits", 0.8);
     let [half, most] = [0.5, 0.99].map(|share| support::time(support::part(latencies.iter().copied(), share)));

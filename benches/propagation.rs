@@ -112,6 +112,7 @@ fn node(folder: &Path, store: &str, flags: &[&str]) -> Running {
     Running::program(folder, flags, Some(store))
 }
 
+#[expect(clippy::too_many_lines, reason = "a bench tells its story in one piece")]
 fn main() {
     let runtime = support::runtime();
     let mut database = Database::start();
