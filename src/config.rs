@@ -299,17 +299,7 @@ impl Flags {
         let login_url = self.login_url.as_deref().map(|url| login_page(url, &origins)).transpose()?;
         let registration_open = choose("registration", &self.registration, &["closed", "open"])? == 1;
         let log = [Log::Text, Log::Json][choose("log", &self.log, &["text", "json"])?];
-        let tls = match (choose("tls", &self.tls, &["off", "dev", "files"])?, &self.tls_cert, &self.tls_key) {
-            (2, Some(cert), Some(key)) => {
-                Tls::Files { cert: read("tls-cert", cert)?, key: Secret(read("tls-key", key)?) }
-            }
-            (2, None, _) => return Err(bad("tls-cert", "--tls files needs a certificate", "name its PEM file")),
-            (2, _, None) => return Err(bad("tls-key", "--tls files needs the certificate's key", "name its PEM file")),
-            (_, Some(_), _) => return Err(bad("tls-cert", "taken with --tls files only", "add --tls files")),
-            (_, _, Some(_)) => return Err(bad("tls-key", "taken with --tls files only", "add --tls files")),
-            (1, ..) => Tls::Dev,
-            _ => Tls::Off,
-        };
+        let tls = self.encryption()?;
         let throttle = choose("throttle", &self.throttle, &["off", "on"])? == 1;
         let admin = choose("admin", &self.admin, &["off", "on"])? == 1;
         let proxies = Proxies::parse(&self.trusted_proxies).map_err(|what| {
@@ -378,6 +368,20 @@ impl Flags {
 }
 
 impl Flags {
+    fn encryption(&self) -> Result<Tls, BadConfig> {
+        match (choose("tls", &self.tls, &["off", "dev", "files"])?, &self.tls_cert, &self.tls_key) {
+            (2, Some(cert), Some(key)) => {
+                Ok(Tls::Files { cert: read("tls-cert", cert)?, key: Secret(read("tls-key", key)?) })
+            }
+            (2, None, _) => Err(bad("tls-cert", "--tls files needs a certificate", "name its PEM file")),
+            (2, _, None) => Err(bad("tls-key", "--tls files needs the certificate's key", "name its PEM file")),
+            (_, Some(_), _) => Err(bad("tls-cert", "taken with --tls files only", "add --tls files")),
+            (_, _, Some(_)) => Err(bad("tls-key", "taken with --tls files only", "add --tls files")),
+            (1, ..) => Ok(Tls::Dev),
+            _ => Ok(Tls::Off),
+        }
+    }
+
     /// Argon2id, at least as dear as the cheapest parameters that OWASP's password storage cheat sheet names, and
     /// within what a stored hash may cost.
     fn hash_cost(&self) -> Result<Cost, BadConfig> {

@@ -46,6 +46,7 @@ pub(crate) const ORIGIN: &str = "https://app.example";
 pub(crate) const CHEAP: Cost = Cost { memory: 8, passes: 1, lanes: 1 };
 
 /// What a test can set before the start.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(crate) struct Options {
     pub(crate) life: Lifetime,
     pub(crate) registration_open: bool,
