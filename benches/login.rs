@@ -59,17 +59,15 @@ const DEAR_MEMORY: u64 = 102_400;
 
 fn main() {
     let arguments = support::arguments();
-    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--serve", kind] => serve(*kind == "dear"),
-        _ => {
-            support::table(&format!("{CONNECTIONS} clients that log in without a pause"));
-            let server = Running::start(&["own"], "");
-            rates(&server);
-            beside_them(&server);
-            drop(server);
-            support::runtime_here().block_on(memory());
-        }
+    if let ["--serve", kind] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        return serve(kind == "dear");
     }
+    support::table(&format!("{CONNECTIONS} clients that log in without a pause"));
+    let server = Running::start(&["own"], "");
+    rates(&server);
+    beside_them(&server);
+    drop(server);
+    support::runtime_here().block_on(memory());
 }
 
 fn serve(is_dear: bool) {
