@@ -4,7 +4,7 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { defineConfig } from "vite";
 import solid from "vite-plugin-solid";
 
-// The server that the pages talk to while they are worked on; see README.md.
+// The server that the pages talk to while they are worked on.
 const server = process.env["SIGNET_URL"] ?? "http://localhost:8000";
 // The policy that the server sends with the built pages.
 const policy =

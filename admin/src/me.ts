@@ -29,6 +29,18 @@ onForbidden(() => {
   if (me() !== undefined) void meet().catch(() => undefined);
 });
 
+// Another tab may have logged somebody else in, and what is done here would be done in their name.
+document.addEventListener("visibilitychange", () => {
+  const before = me();
+  if (document.visibilityState !== "visible" || before === undefined) return;
+  void meet().then(
+    () => {
+      if (mine().user.id !== before.user.id) location.reload();
+    },
+    () => undefined,
+  );
+});
+
 /** Nobody is logged in any more. */
 export function part(): void {
   end();
@@ -67,9 +79,12 @@ export function mayTouch(user: User, groups: readonly Group[]): boolean {
 export const mayGiveGroup = (name: string): boolean => isSuperuser() || mine().user.groups.includes(name);
 export const mayChangeGroup = (group: Group): boolean => group.permissions.every(holds);
 
-/** Whether nobody else could administer everything if it were not for this user. */
+/**
+ * Whether nobody else could administer everything if it were not for this user. That can only be oneself: nobody but
+ * another superuser may touch a superuser.
+ */
 export async function isLastSuperuser(user: User): Promise<boolean> {
-  if (!user.is_superuser || !user.is_active) return false;
+  if (!isMe(user) || !user.is_superuser) return false;
   const query = { is_superuser: true, is_active: true, limit: 2 };
   const { items } = await got(api.GET("/v1/users", { params: { query } }));
   return items.length < 2;

@@ -639,6 +639,15 @@ describe("a session that ends, and what is not saved", { concurrency: 1 }, () =>
     await person.page.getByRole("heading", { name: "Log in" }).waitFor();
   });
 
+  test("another tab that logs somebody else in is noticed", async (t) => {
+    const person = await visitor(t, { as: "rita" });
+    await person.open("groups");
+    await person.logIn("hilda");
+    await person.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await person.page.locator(".who", { hasText: "hilda" }).waitFor();
+    await person.ready();
+  });
+
   test("leaving what is not saved asks first", async (t) => {
     const user = await someone({ first_name: "Kept" });
     const person = await visitor(t, { as: "rita" });

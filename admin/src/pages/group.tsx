@@ -2,7 +2,7 @@
 
 import { A, useNavigate, useParams, useSearchParams } from "@solidjs/router";
 import { For, Show, createResource, createSignal } from "solid-js";
-import { all, allGroups, api, defined, done, got, tagged, type Group, type Tagged, type User } from "../api";
+import { allGroups, api, defined, done, got, tagged, type Group, type Tagged, type User } from "../api";
 import { SaveBar, createEditor, type Field } from "../editor";
 import { when } from "../format";
 import { findPermissions, isMe, isSuperuser, mayChangeGroup, mayGiveGroup, mayTouch, meet } from "../me";
@@ -35,12 +35,21 @@ async function changeGroups(user: Pick<User, "id">, change: (groups: string[]) =
 
 type Data = { first: Tagged<Group>; groups: Group[]; mayDelete: boolean };
 
+/** Pages of members that are looked through before it is left open whether a group may be deleted. */
+const PAGES_MAX = 10;
+
 /** Nobody takes a right from somebody who has more of them. */
 async function mayDelete(group: Group, groups: Group[]): Promise<boolean> {
   if (isSuperuser()) return true;
   if (!mayChangeGroup(group)) return false;
-  const members = await all((cursor) => membersOf(group.name, cursor));
-  return members.every((member) => mayTouch(member, groups));
+  let cursor: string | undefined;
+  for (let page = 0; page < PAGES_MAX; page += 1) {
+    const { items, next } = await membersOf(group.name, cursor);
+    if (!items.every((member) => mayTouch(member, groups))) return false;
+    if (next === null) return true;
+    cursor = next;
+  }
+  return false;
 }
 
 export function GroupPage() {

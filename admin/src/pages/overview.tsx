@@ -136,7 +136,7 @@ function Chart(props: { title: string; unit: string; total: string; lines: Line[
         legend: { show: false },
         cursor: { show: false },
         scales: {
-          x: { range: (_, __, max) => [max - 300, max] },
+          x: { range: (_, min, max) => [Math.min(min, max - 60), max] },
           y: { range: (_, __, max) => [0, Math.max(1, (max || 0) * 1.1)] },
         },
         axes: [
@@ -200,12 +200,7 @@ function Chart(props: { title: string; unit: string; total: string; lines: Line[
           )}
         </For>
       </dl>
-      <div
-        class="plot"
-        ref={place}
-        role="img"
-        aria-label={`${props.title}, ${props.unit}, over the last five minutes`}
-      />
+      <div class="plot" ref={place} role="img" aria-label={`${props.title}, ${props.unit}, of the last five minutes`} />
       <p class="hint">{props.total}</p>
     </figure>
   );

@@ -356,15 +356,17 @@ function Outcomes(props: { of: Outcome[]; onClose: () => void }) {
         props.onClose();
       }}
     >
-      <ul class="effects problem" role="alert">
-        <For each={refused()}>
-          {({ name, refused }) => (
-            <li>
-              <strong>{name}</strong>: {refused}
-            </li>
-          )}
-        </For>
-      </ul>
+      <div class="problem" role="alert">
+        <ul>
+          <For each={refused()}>
+            {({ name, refused }) => (
+              <li>
+                <strong>{name}</strong>: {refused}
+              </li>
+            )}
+          </For>
+        </ul>
+      </div>
       <div class="buttons">
         <button
           type="button"
