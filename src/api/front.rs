@@ -100,10 +100,10 @@ impl<E: Endpoint> Endpoint for Behind<E> {
 }
 
 impl<E: Endpoint> Behind<E> {
-    async fn answer(&self, request: Request, refused: Option<Problem>, visit: &Visit) -> Response {
+    async fn answer(&self, request: Request, refused: Option<fn() -> Problem>, visit: &Visit) -> Response {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let mut response = match refused {
-            Some(problem) => problem.into_response(),
+            Some(problem) => problem().into_response(),
             None => self.pass(request, visit.clone()).await,
         };
         let outcome = visit.close();
@@ -122,15 +122,19 @@ impl<E: Endpoint> Behind<E> {
         }
     }
 
-    /// What is refused before anybody looks at it.
-    fn refuse(&self, request: &Request) -> Option<Problem> {
+    /// What is refused before anybody looks at it, as a problem that is to be made when the request has its name.
+    fn refuse(&self, request: &Request) -> Option<fn() -> Problem> {
         if !self.settings.origins.allow(request.method(), request.headers()) {
-            return Some(Problem::new(Code::CrossSite));
+            return Some(|| Problem::new(Code::CrossSite));
         }
         let bytes: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        // A proxy makes a failure of its own of anything but a plain no.
-        let code = if request.uri().path() == VERIFY { Code::Forbidden } else { Code::HeadersTooLarge };
-        (bytes > HEADER_BYTES_MAX).then(|| Problem::with_detail(code, Code::HeadersTooLarge.remedy()))
+        let too_large = bytes > HEADER_BYTES_MAX;
+        match request.uri().path() {
+            // A proxy makes a failure of its own of anything but a plain no.
+            VERIFY if too_large => Some(|| Problem::with_detail(Code::Forbidden, Code::HeadersTooLarge.remedy())),
+            _ if too_large => Some(|| Problem::with_detail(Code::HeadersTooLarge, Code::HeadersTooLarge.remedy())),
+            _ => None,
+        }
     }
 
     async fn pass(&self, mut request: Request, visit: Visit) -> Response {
