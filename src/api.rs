@@ -13,6 +13,7 @@ use poem_openapi::{OpenApi, Tags};
 
 pub mod account;
 pub mod admin;
+mod again;
 pub mod audit;
 pub mod authorization;
 pub mod bearer;
@@ -123,7 +124,7 @@ pub fn routes() -> Route {
     operations().add_routes(&mut table);
     let place = |route: Route, (path, methods): (String, _)| {
         let resource = Resource::new(&path, methods);
-        if path == front::VERIFY { route.at(path, verify::Plain(resource)) } else { route.at(path, resource) }
+        if path == proxies::VERIFY { route.at(path, verify::Plain(resource)) } else { route.at(path, resource) }
     };
     let route = table.into_iter().fold(Route::new(), place);
     metrics::add(admin::add(pages::add(docs::add(route))))

@@ -368,6 +368,7 @@ impl Flags {
 }
 
 impl Flags {
+    /// What connections are encrypted with.
     fn encryption(&self) -> Result<Tls, BadConfig> {
         match (choose("tls", &self.tls, &["off", "dev", "files"])?, &self.tls_cert, &self.tls_key) {
             (2, Some(cert), Some(key)) => {

@@ -10,6 +10,7 @@
 //! reach everybody who verifies, it signs later ([`Keyring::choose`]). Everything else in the folder is refused by name,
 //! so that a slip is seen at once.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use jsonwebtoken::crypto::JwtSigner;
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
@@ -81,6 +84,14 @@ pub fn digest(secret: &[u8]) -> [u8; 32] {
     digest.as_ref().try_into().unwrap_or_default()
 }
 
+thread_local! {
+    /// What signed last on this thread, under its key's fingerprint: it is made by reading the key anew, which takes nearly
+    /// as long as a signature does.
+    static SIGNER: RefCell<Option<LastSigner>> = const { RefCell::new(None) };
+}
+
+type LastSigner = (Vec<u8>, Box<dyn JwtSigner>);
+
 /// One key: one `kid`, one algorithm.
 pub struct Key {
     kid: String,
@@ -123,6 +134,18 @@ impl Key {
     #[must_use]
     pub const fn created(&self) -> Option<DateTime<Utc>> {
         self.created
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        let signing = self.signing.as_ref().ok_or("the signer cannot sign")?;
+        SIGNER.with_borrow_mut(|last| {
+            if last.as_ref().is_none_or(|(of, _)| *of != self.fingerprint) {
+                let signer = (DEFAULT_PROVIDER.signer_factory)(&self.algorithm, signing);
+                *last = Some((self.fingerprint.clone(), signer.map_err(|e| e.to_string())?));
+            }
+            let (_, signer) = last.as_ref().ok_or("there is no signer")?;
+            signer.try_sign(message).map_err(|e| e.to_string())
+        })
     }
 
     /// The encoded header of the tokens of a kind: exactly `alg`, `kid` and `typ`.
@@ -285,13 +308,12 @@ impl Keyring {
     /// When the cryptographic library fails; the text is for the log.
     pub fn sign(&self, kind: Kind, payload: &[u8]) -> Result<String, String> {
         let key = self.signer();
-        let signing = key.signing.as_ref().ok_or("the signer cannot sign")?;
         let mut token = key.header(kind);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(payload, &mut token);
-        let signature = jsonwebtoken::crypto::sign(token.as_bytes(), signing, key.algorithm);
+        let signature = key.sign(token.as_bytes())?;
         token.push('.');
-        token.push_str(&signature.map_err(|e| e.to_string())?);
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
     }
 

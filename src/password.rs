@@ -212,7 +212,7 @@ impl Pool {
         let start = |n: usize| {
             let queue = Arc::clone(&queue);
             let (floor, meters) = (Arc::clone(&floor), meters.clone());
-            let worker = Worker { cost, floor, memory: vec![Block::default(); blocks], meters };
+            let worker = Worker { cost, floor, blocks, memory: Vec::new(), meters };
             std::thread::Builder::new().name(format!("signet-hash-{n}")).spawn(move || worker.run(&queue))
         };
         let workers = (0..workers).map(start).collect::<Result<_, _>>();
@@ -313,7 +313,9 @@ impl Drop for Pool {
 struct Worker {
     cost: Cost,
     floor: Arc<Floor>,
-    /// What a hash of the pool's own cost works in, for the worker's life.
+    /// How many blocks a hash of the pool's own cost works in.
+    blocks: usize,
+    /// Those, from the first job on for the worker's life.
     memory: Vec<Block>,
     meters: Meters,
 }
@@ -326,6 +328,7 @@ impl Worker {
             drop(counted);
             self.meters.wait.observe(since.elapsed().as_secs_f64());
             let _working = Held::new(&self.meters.working);
+            self.memory.resize(self.blocks, Block::default());
             // A caller that has gone away needs no answer, and no work.
             match job {
                 Job::Hash(_, answer) if answer.is_closed() => {}
@@ -402,9 +405,8 @@ mod tests {
     #[test]
     fn a_worker_that_panics_fails_one_job_and_does_the_next() {
         let cost = Cost { memory: 32, passes: 1, lanes: 1 };
-        let memory =
-            vec![argon2::Block::default(); cost.params().map(|params| params.block_count()).unwrap_or_default()];
-        let mut worker = Worker { cost, floor: std::sync::Arc::default(), memory, meters: super::Meters::default() };
+        let (floor, meters) = (std::sync::Arc::default(), super::Meters::default());
+        let mut worker = Worker { cost, floor, blocks: 0, memory: Vec::new(), meters };
         let panics = |_: &mut Worker| -> Result<(), Error> { panic!("on purpose") };
         assert!(matches!(worker.guarded(panics), Err(Error::Internal(_))));
         let password = Password::new("a password").expect("it is short");

@@ -13,9 +13,11 @@ use chrono::{DateTime, Utc};
 use crate::claims::{Claims, SessionId, UserId, instant};
 use crate::store::{Revocation, Sums};
 
+mod ended;
 pub mod endings;
 pub mod feed;
 
+use ended::{Ended, SHARDS};
 use endings::{Endings, Kind};
 use feed::Feed;
 
@@ -33,7 +35,7 @@ pub enum Standing {
 /// The mirror. Shared by all requests; reading takes two short read locks.
 #[derive(Debug)]
 pub struct Revocations {
-    sessions: Sharded<i64>,
+    sessions: Ended,
     users: Sharded<Mark>,
     epoch: AtomicU64,
     /// The latest end of anything of this epoch that was dropped.
@@ -54,7 +56,7 @@ struct Covered {
 impl Default for Revocations {
     fn default() -> Self {
         Self {
-            sessions: Sharded::default(),
+            sessions: Ended::default(),
             users: Sharded::default(),
             epoch: AtomicU64::default(),
             forgotten: AtomicI64::new(i64::MIN),
@@ -78,10 +80,7 @@ impl Revocations {
     /// then told, unless it was known.
     pub fn learn(&self, revocation: &Revocation) {
         let is_news = match *revocation {
-            Revocation::Session { id, until } => {
-                let until = until.timestamp();
-                self.sessions.change(*id.bytes(), |old| until.max(old.copied().unwrap_or(until)))
-            }
+            Revocation::Session { id, until } => self.sessions.learn(&id, until.timestamp()),
             Revocation::User { id, generation, rights_version, until } => {
                 let until = until.timestamp();
                 self.users.change(*id.bytes(), |old| Mark {
@@ -122,7 +121,7 @@ impl Revocations {
 
     /// The same for those that are known here, whoever they are of.
     pub fn cover_known(&self, ids: &[SessionId]) {
-        let known = ids.iter().filter(|id| self.sessions.get(id.bytes()).is_some());
+        let known = ids.iter().filter(|id| self.sessions.contains(id));
         let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
         let Covered { before_last_sweep, since } = &mut *covered;
         since.extend(known.filter(|id| !before_last_sweep.contains(id)));
@@ -138,13 +137,15 @@ impl Revocations {
             let covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
             &covered.before_last_sweep | &covered.since
         };
-        self.sessions.each(|id, until| {
-            if *until >= from && !covered.contains(&SessionId::from_bytes(*id)) {
-                sums.sessions += 1;
-                sums.ids += head(id);
-                sums.ends += until;
-            }
-        });
+        for shard in 0..SHARDS {
+            self.sessions.each_of(shard, |id, until| {
+                if until >= from && !covered.contains(&id) {
+                    sums.sessions += 1;
+                    sums.ids += head(id.bytes());
+                    sums.ends += until;
+                }
+            });
+        }
         self.users.each(|id, mark| {
             if mark.until >= from {
                 sums.users += 1;
@@ -160,7 +161,7 @@ impl Revocations {
     #[must_use]
     pub fn judge(&self, claims: &Claims) -> Standing {
         // A later epoch than ours was never given out: whoever had a key must not have made it up to outlive ours.
-        let ended = claims.epoch != self.epoch() || self.sessions.get(claims.sid.bytes()).is_some();
+        let ended = claims.epoch != self.epoch() || self.sessions.contains(&claims.sid);
         // The clock was set back: by the one before, the token was over, and so was what may have ended it.
         if ended || claims.end <= self.forgotten.load(Ordering::SeqCst) {
             return Standing::Dead;
@@ -177,13 +178,8 @@ impl Revocations {
     pub fn page(&self, from: u8) -> (Vec<Revocation>, Option<u8>) {
         let mut found = Vec::new();
         for at in usize::from(from)..SHARDS {
-            let sessions = self.sessions.shards[at].read().unwrap_or_else(PoisonError::into_inner);
-            let session = |(id, until): (&[u8; 16], &i64)| Revocation::Session {
-                id: SessionId::from_bytes(*id),
-                until: instant(*until),
-            };
-            found.extend(sessions.iter().map(session));
-            drop(sessions);
+            let session = |id, until| found.push(Revocation::Session { id, until: instant(until) });
+            self.sessions.each_of(at, session);
             let users = self.users.shards[at].read().unwrap_or_else(PoisonError::into_inner);
             let user = |(id, mark): (&[u8; 16], &Mark)| Revocation::User {
                 id: UserId::from_bytes(*id),
@@ -223,17 +219,22 @@ impl Revocations {
         let now = now.timestamp();
         let note = |until| {
             self.forgotten.fetch_max(until, Ordering::SeqCst);
-            false
         };
-        self.sessions.retain(|until| *until > now || note(*until));
-        self.users.retain(|mark| mark.until > now || note(mark.until));
+        self.sessions.forget(now, note);
+        self.users.retain(|mark| {
+            let is_over = mark.until <= now;
+            if is_over {
+                note(mark.until);
+            }
+            !is_over
+        });
         self.endings.forget(instant(now));
         let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
         let Covered { before_last_sweep, since } = &mut *covered;
         let gone = std::mem::replace(before_last_sweep, std::mem::take(since));
         drop(covered);
         for id in gone {
-            self.sessions.remove(id.bytes());
+            self.sessions.remove(&id);
         }
     }
 
@@ -263,8 +264,6 @@ struct Sharded<V> {
 
 type Shard<V> = HashMap<[u8; 16], V, BuildHasherDefault<IdHasher>>;
 
-const SHARDS: usize = 256;
-
 /// Entries with which a page of the snapshot ends after the present shard.
 const PAGE: usize = 10_000;
 
@@ -286,11 +285,6 @@ impl<V: Copy + PartialEq> Sharded<V> {
         let mut shard = shard.unwrap_or_else(PoisonError::into_inner);
         let value = change(shard.get(&id));
         shard.insert(id, value) != Some(value)
-    }
-
-    fn remove(&self, id: &[u8; 16]) {
-        let shard = self.shards[usize::from(id[15])].write();
-        shard.unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     fn retain(&self, keep: impl Fn(&V) -> bool) {

@@ -280,7 +280,7 @@ async fn serve_at_most(
     stop: impl Future<Output = ()>,
 ) {
     let tending = tokio::spawn(app.clone().tend());
-    let endpoint = crate::api::routes().with(Front::new(app.clone(), settings));
+    let endpoint = crate::api::routes().with(Front::new(app.clone(), settings).answering_again());
     let ending = app.clone();
     let stop = async move {
         stop.await;

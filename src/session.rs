@@ -4,9 +4,7 @@
 //! log-out, devices, and the one read that renews the claims of a token whose rights were changed.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
-
-use bytes::Bytes;
+use std::sync::Arc;
 
 use crate::app::{App, unavailable};
 use crate::audit::{Action, Client, Event};
@@ -15,7 +13,7 @@ use crate::error::{Error, TokenFault};
 use crate::revocation::Standing;
 use crate::rights::{GroupTable, Holder};
 use crate::store::{Member, Slice, Witness};
-use crate::token::{Successor, Verified};
+use crate::token::{Beside, Successor, Verified};
 use crate::user::User;
 
 mod device;
@@ -74,10 +72,22 @@ impl Session {
         self.current.as_ref().map(|verified| &verified.claims)
     }
 
-    /// A place for the text that shows this issue, which is the same each time; `None` when there is no session.
+    /// A place beside this issue for whoever answers with it; `None` when there is no session.
     #[must_use]
-    pub fn shown(&self) -> Option<&OnceLock<Bytes>> {
-        self.current.as_ref().map(|verified| &verified.shown)
+    pub fn beside(&self) -> Option<&Beside> {
+        self.current.as_ref().map(|verified| &verified.beside)
+    }
+
+    /// What groups grant, as this session sees it.
+    #[must_use]
+    pub fn group_table(&self) -> &Arc<GroupTable> {
+        &self.groups
+    }
+
+    /// Whether it stands as the client has it: there is no other issue that it has to be given.
+    #[must_use]
+    pub fn is_as_sent(&self) -> bool {
+        self.presented.is_none() && !self.is_new
     }
 
     /// Who is logged in, if anybody.
@@ -297,6 +307,16 @@ pub async fn authenticate(app: &App, token: Option<&str>) -> Result<Session, Err
         }
         Standing::Live => Ok(session),
     }
+}
+
+/// The token, when it has verified before, and [`authenticate`] would find the session as it was sent, with nothing to
+/// do. `None` says nothing: that is for [`authenticate`] to find out.
+#[must_use]
+pub fn in_force(app: &App, text: &str) -> Option<Arc<Verified>> {
+    let now = app.now();
+    let known = app.tokens().remembered(text, now)?;
+    let is_due = known.is_superseded() || known.claims.past_half(now);
+    (!is_due && matches!(app.judge(&known.claims), Ok(Standing::Live))).then_some(known)
 }
 
 /// The claims with the user's present rights.

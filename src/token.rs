@@ -3,10 +3,10 @@
 //! Owns what a token of a session must look like beyond its signature, and the memory of the tokens that
 //! verified, so that the signature is paid once per token and not once per request. `keys.rs` signs.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -34,7 +34,13 @@ pub const TOKEN_BYTES_MAX: usize = 4096;
 const CLOCK_SKEW: i64 = 5;
 
 /// Memory that remembered tokens may take, in bytes, roughly.
-const CACHE_BYTES: u64 = 32 << 20;
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// What somebody wants to find again with a token. Nothing here reads it.
+pub type Beside = OnceLock<Box<dyn Any + Send + Sync>>;
+
+/// Bytes that may be kept beside a token, roughly; more than that, only in proportion to the token.
+pub const BESIDE_BYTES: usize = 4096;
 
 /// A token that verified.
 #[derive(Debug)]
@@ -43,8 +49,8 @@ pub struct Verified {
     pub claims: Claims,
     /// What took its place, so that a client that keeps sending the old one costs no work each time.
     successor: ArcSwapOption<Successor>,
-    /// A place for the text that shows it, which is the same each time. Nothing here reads it.
-    pub shown: OnceLock<Bytes>,
+    /// A place for whoever answers with it.
+    pub beside: Beside,
 }
 
 /// What took the place of a token.
@@ -60,13 +66,19 @@ impl Verified {
     /// Claims that are known to be right.
     #[must_use]
     pub fn new(claims: Claims) -> Arc<Self> {
-        Arc::new(Self { claims, successor: ArcSwapOption::empty(), shown: OnceLock::new() })
+        Arc::new(Self { claims, successor: ArcSwapOption::empty(), beside: OnceLock::new() })
     }
 
     /// What took the place of this one, if anything did.
     #[must_use]
     pub fn successor(&self) -> Option<Arc<Successor>> {
         self.successor.load_full()
+    }
+
+    /// Whether another one took its place.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        self.successor.load().is_some()
     }
 
     /// Remembers what takes the place of this one.
@@ -105,7 +117,7 @@ impl Weighter<Box<str>, Arc<Verified>> for BySize {
     fn weight(&self, text: &Box<str>, verified: &Arc<Verified>) -> u64 {
         let claims = &verified.claims;
         let values = claims.data.values().map(values).sum::<usize>() + claims.groups.len() + claims.permissions.len();
-        (3 * text.len() + VALUE_BYTES * values + 1024) as u64
+        (4 * text.len() + VALUE_BYTES * values + 1024 + BESIDE_BYTES) as u64
     }
 }
 
@@ -229,6 +241,12 @@ impl Tokens {
         let verified = self.verify_by(&keyring, text, now)?;
         self.remember(text, &verified, &keyring);
         Ok(verified)
+    }
+
+    /// The same, only when the token has verified before and is within its time.
+    #[must_use]
+    pub fn remembered(&self, text: &str, now: DateTime<Utc>) -> Option<Arc<Verified>> {
+        self.verified.get(text).filter(|verified| in_time(&verified.claims, now).is_ok())
     }
 
     /// [`Tokens::verify`] without its memory: the price of the first sight of a token.

@@ -31,15 +31,17 @@ class Server:
     """A server on the folder's data with the superuser `admin`, until `stop`; without a folder, on a new one.
 
     `base` is its address; with `tls`, `authority` is the file of the certificate that its clients have to trust.
+    `under` is a command that runs it.
     """
 
-    def __init__(self, folder=None, *flags, tls=False, throttle=False):
+    def __init__(self, folder=None, *flags, tls=False, throttle=False, under=()):
         self.own = None if folder else tempfile.TemporaryDirectory(prefix="signet-")
         self.folder = Path(folder or self.own.name)
         password = self.folder / "admin-password"
         password.write_text(ADMIN)
         listen = "localhost:0" if tls else "127.0.0.1:0"
-        words = [BINARY, "serve", "--listen", listen, "--data", self.folder / "data", "--keys", self.folder / "keys"]
+        words = [*under, BINARY, "serve", "--listen", listen]
+        words += ["--data", self.folder / "data", "--keys", self.folder / "keys"]
         words += ["--admin-password-file", password, "--throttle", "on" if throttle else "off"]
         words += ["--tls", "dev" if tls else "off", *flags]
         self.authority = self.folder / "keys/tls/localhost.pem" if tls else None

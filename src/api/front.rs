@@ -1,7 +1,7 @@
 //! The front: what every request passes on its way in, and every answer on its way out.
 //!
-//! One middleware, so that the order is the order of its lines. In: the request's name, the cross-site rule, the size
-//! of the header and a visit. Out: a panic, an error or a bare status becomes a problem; cookies are written; every
+//! One middleware, so that the order is the order of its lines. In: the cross-site rule, the size of the header, an
+//! answer that can be given again, the request's name and a visit. Out: a panic, an error or a bare status becomes a problem; cookies are written; every
 //! answer gets its security headers; a failure is logged, once, and everything is counted. Programs that embed Signet
 //! put their own routes behind it.
 
@@ -13,17 +13,15 @@ use futures_util::FutureExt as _;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, Middleware, Request, Response};
 
-use crate::api::cookie;
 use crate::api::measure::Measure;
 use crate::api::problem::{self, Code, Problem, Refusal};
+use crate::api::proxies::VERIFY;
 pub use crate::api::visit::Settings;
 use crate::api::visit::{Outcome, Visit};
+use crate::api::{again, cookie};
 use crate::app::App;
 use crate::error::Error;
 use crate::request;
-
-/// Where proxies ask whether a request may pass.
-pub(crate) const VERIFY: &str = "/v1/verify";
 
 /// Bytes that the names and values of a request's header may have: as much as proxies usually take.
 pub const HEADER_BYTES_MAX: usize = 32 * 1024;
@@ -32,13 +30,22 @@ pub const HEADER_BYTES_MAX: usize = 32 * 1024;
 pub struct Front {
     app: App,
     settings: Arc<Settings>,
+    answers_again: bool,
 }
 
 impl Front {
     /// The front of this Signet.
     #[must_use]
     pub fn new(app: App, settings: Settings) -> Self {
-        Self { app, settings: Arc::new(settings) }
+        Self { app, settings: Arc::new(settings), answers_again: false }
+    }
+
+    /// The same, giving an answer that rests on nothing but the token, such as that of `GET /v1/session`, again without
+    /// going through the routes. For programs that have nothing of their own between this front and Signet's routes:
+    /// it would not be asked.
+    #[must_use]
+    pub fn answering_again(self) -> Self {
+        Self { answers_again: true, ..self }
     }
 }
 
@@ -47,7 +54,8 @@ impl<E: Endpoint> Middleware<E> for Front {
 
     fn transform(&self, inner: E) -> Behind<E> {
         let measure = Measure::new(&self.app);
-        Behind { app: self.app.clone(), settings: Arc::clone(&self.settings), measure, inner }
+        let (app, settings) = (self.app.clone(), Arc::clone(&self.settings));
+        Behind { app, settings, answers_again: self.answers_again, measure, inner }
     }
 }
 
@@ -55,6 +63,7 @@ impl<E: Endpoint> Middleware<E> for Front {
 pub struct Behind<E> {
     app: App,
     settings: Arc<Settings>,
+    answers_again: bool,
     measure: Measure,
     inner: E,
 }
@@ -64,12 +73,20 @@ impl<E: Endpoint> Endpoint for Behind<E> {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let began = Instant::now();
+        let refused = self.refuse(&request);
+        if refused.is_none()
+            && self.answers_again
+            && let Some((operation, response)) = again::find(&self.app, &self.settings.origins, &request)
+        {
+            self.measure.answered(operation, request.method(), response.status(), began.elapsed());
+            return Ok(response);
+        }
         let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
         let id = self.settings.proxies.request_id(peer, request.headers()).map(str::to_owned);
         let method = request.method().clone();
         request::serve(id, async {
             let visit = Visit::new(self.app.clone(), Arc::clone(&self.settings));
-            let response = self.answer(request, &visit).await;
+            let response = self.answer(request, refused, &visit).await;
             let operation = visit.operation();
             if let Some(refusal) = response.extensions().get::<Refusal>() {
                 refusal.log(operation.name());
@@ -83,18 +100,26 @@ impl<E: Endpoint> Endpoint for Behind<E> {
 }
 
 impl<E: Endpoint> Behind<E> {
-    async fn answer(&self, request: Request, visit: &Visit) -> Response {
-        let mut response = match self.refuse(&request) {
+    async fn answer(&self, request: Request, refused: Option<Problem>, visit: &Visit) -> Response {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let mut response = match refused {
             Some(problem) => problem.into_response(),
             None => self.pass(request, visit.clone()).await,
         };
-        let cookies = cookies(&self.app, visit.close(), response.status());
+        let outcome = visit.close();
+        let repeats = outcome.repeats.filter(|_| self.answers_again && response.status().is_success());
+        let cookies = cookies(&self.app, outcome, response.status());
         match cookies {
             Ok(cookies) => write(response.headers_mut(), cookies),
             Err(error) => response = Problem::from(error).into_response(),
         }
         self.secure(response.headers_mut());
-        response
+        match (repeats, visit.session()) {
+            (Some(when), Some(session)) if session.is_as_sent() && method == Method::GET => {
+                again::keep(session, (visit.operation(), when), &uri, response).await
+            }
+            _ => response,
+        }
     }
 
     /// What is refused before anybody looks at it.

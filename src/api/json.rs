@@ -1,32 +1,21 @@
-//! Shapes of JSON that bodies and answers are made of: any object, an instant, an answer that is written already.
+//! Shapes of JSON that bodies and answers are made of: any object, an instant, an answer.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 
-use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use poem::http::{HeaderValue, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::payload::{Json, Payload};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::api::problem::{Code, Problem};
 use crate::claims::Data;
 
-/// An answer in JSON of the shape `T` that is written already: for what is asked for all the time. Elsewhere the
-/// framework's own `Json` will do.
-pub struct Written<T> {
-    text: Bytes,
-    shape: PhantomData<T>,
-}
-
-impl<T> Written<T> {
-    /// The answer with this text, which is a `T` in JSON.
-    pub(crate) fn new(text: Bytes) -> Self {
-        Self { text, shape: PhantomData }
-    }
-}
+/// An answer in JSON that is written as it is walked through: for what is asked for all the time. Elsewhere the
+/// framework's own `Json` will do, which builds a tree of values first, and takes eight times as long.
+pub struct Written<T>(pub(crate) T);
 
 impl<T: Type> Payload for Written<T> {
     const CONTENT_TYPE: &'static str = <Json<T> as Payload>::CONTENT_TYPE;
@@ -44,16 +33,18 @@ impl<T: Type> Payload for Written<T> {
     }
 }
 
-impl<T: Type> IntoResponse for Written<T> {
+impl<T: Type + Serialize> IntoResponse for Written<T> {
     fn into_response(self) -> Response {
-        let mut response = Response::from(self.text);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Self::CONTENT_TYPE));
-        response
+        match serde_json::to_vec(&self.0) {
+            Ok(text) => Response::builder().content_type(Self::CONTENT_TYPE).body(text),
+            Err(why) => Problem::new(Code::Internal).because(why.to_string()).into_response(),
+        }
     }
 }
 
 /// Any JSON object.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(transparent)]
 pub struct AnyObject(pub Data);
 
 impl Type for AnyObject {
@@ -132,5 +123,11 @@ impl ParseFromJSON for Time {
 impl ToJSON for Time {
     fn to_json(&self) -> Option<Value> {
         Some(self.0.to_rfc3339_opts(SecondsFormat::Secs, true).into())
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! `SameSite=Strict` and bodies in JSON only are the second and the third wall.
 
-use poem::http::{HeaderMap, Method, header};
+use poem::http::{HeaderMap, HeaderValue, Method, header};
+
+/// The fields in which proxies name the method of the original request.
+const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
 
 /// The origins whose pages may call, as configured: `https://example.org`, lower case, without a path.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +34,20 @@ impl Origins {
         }
         let ours = |origin: &[u8]| self.0.iter().any(|known| known.as_bytes() == origin);
         headers.get_all(header::ORIGIN).iter().all(|origin| ours(origin.as_bytes()))
+    }
+}
+
+/// The method of the original request, when a proxy asks. One that nobody knows could be any, and so could what goes
+/// through a WebSocket, which pages of any site can open by a GET (RFC 6455, section 10.2).
+pub(crate) fn original_method(headers: &HeaderMap) -> Method {
+    if headers.contains_key("sec-websocket-key") || headers.get_all("sec-fetch-mode").iter().any(|m| m == "websocket") {
+        return Method::POST;
+    }
+    let mut named = METHODS.iter().flat_map(|name| headers.get_all(*name));
+    let parse = |value: &HeaderValue| Method::from_bytes(value.as_bytes()).ok();
+    match (named.next().and_then(parse), named.next()) {
+        (Some(method), None) => method,
+        _ => Method::POST,
     }
 }
 

@@ -8,6 +8,9 @@ use poem::http::HeaderMap;
 
 use crate::request;
 
+/// Where proxies ask whether a request may pass.
+pub(crate) const VERIFY: &str = "/v1/verify";
+
 /// The proxies whose word counts, as networks. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies(Arc<[IpNet]>);

@@ -14,7 +14,7 @@ use crate::api::caller::{Caller, client};
 use crate::api::json::{AnyObject, Time, Written};
 use crate::api::problem::Problem;
 use crate::api::shown::Session;
-use crate::api::visit::Visit;
+use crate::api::visit::{Repeats, Visit};
 use crate::claims::{Claims, Expiry};
 use crate::error::Error;
 use crate::session;
@@ -132,7 +132,7 @@ fn kept(visit: &Visit, session: session::Session) -> SessionReply {
 }
 
 fn shown(session: &session::Session) -> SessionReply {
-    SessionReply::Ok(Session::written(session), session.claims().map(Claims::etag))
+    SessionReply::Ok(Written(Session::of(session)), session.claims().map(Claims::etag))
 }
 
 #[OpenApi(tag = "Group::Session")]
@@ -141,7 +141,8 @@ impl SessionApi {
     ///
     /// Without a cookie it is the empty session, and none is made.
     #[oai(path = "/v1/session", method = "get", operation_id = "get_session")]
-    async fn get_session(&self, caller: Caller) -> SessionReply {
+    async fn get_session(&self, visit: Data<&Visit>, caller: Caller) -> SessionReply {
+        visit.repeats(Repeats::Always);
         shown(&caller)
     }
 

@@ -1,10 +1,11 @@
 //! The shapes in which users and sessions are shown. No operation is here.
 
 use poem_openapi::Object;
-use poem_openapi::types::{Example, ToJSON as _};
+use poem_openapi::types::Example;
+use serde::Serialize;
 use serde_json::json;
 
-use crate::api::json::{AnyObject, Time, Written};
+use crate::api::json::{AnyObject, Time};
 use crate::app::App;
 use crate::claims::instant;
 use crate::rights::{GroupTable, Permission};
@@ -91,7 +92,7 @@ impl Example for User {
 }
 
 /// Who is logged in to a session, as its token says it.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 pub struct Identity {
     /// The user.
     pub id: String,
@@ -108,7 +109,7 @@ pub struct Identity {
 }
 
 /// A session.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 #[oai(example)]
 pub struct Session {
     /// Names the session, the same across every re-issue; null before the first write.
@@ -158,14 +159,6 @@ impl Session {
             bytes_used: count(session.bytes_used()),
             bytes_allowed: count(COOKIE_BYTES_ALLOWED),
         }
-    }
-}
-
-impl Session {
-    /// The session in JSON, written once for each of its tokens.
-    pub(crate) fn written(session: &session::Session) -> Written<Self> {
-        let write = || Self::of(session).to_json_string().into();
-        Written::new(session.shown().map_or_else(write, |shown| shown.get_or_init(write).clone()))
     }
 }
 
@@ -319,4 +312,20 @@ pub struct OpenSessionList {
 /// The names of permissions, for answers.
 pub(crate) fn names<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> Vec<String> {
     permissions.into_iter().map(|permission| permission.as_str().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::{Example as _, ToJSON as _};
+
+    use super::Session;
+
+    #[test]
+    fn a_session_is_written_as_its_schema_says() {
+        let empty =
+            Session { id: None, user: None, issued_at: None, expires_at: None, ends_at: None, ..Session::example() };
+        for session in [Session::example(), empty] {
+            assert_eq!(serde_json::to_string(&session).unwrap(), session.to_json_string());
+        }
+    }
 }

@@ -16,17 +16,15 @@ use poem_openapi::{ApiResponse, OpenApi};
 use crate::api::Group;
 use crate::api::bearer::{Demanding as _, EitherLookedAt};
 use crate::api::caller::LoginRequired;
+use crate::api::origin::original_method;
 use crate::api::problem::{Code, Problem, Refusal};
-use crate::api::visit::{Settings, Visit};
+use crate::api::visit::{Repeats, Settings, Visit};
 use crate::error::Error;
 use crate::request;
 use crate::rights::Holder;
 
 /// Bytes that the list of all permissions may take: a proxy's buffer holds the whole head.
 const PERMISSIONS_MAX: usize = 2048;
-
-/// The fields in which proxies name the method of the original request.
-const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
 
 /// The fields in which proxies name the path and query of the original request.
 const PATHS: [&str; 2] = ["x-forwarded-uri", "x-original-uri"];
@@ -136,6 +134,9 @@ impl VerifyApi {
                 let holder = visit.holder().ok_or_else(|| Problem::new(Code::NotAuthenticated))?;
                 asked.judge(holder)?;
                 let permissions = asked.permissions(holder);
+                if !identity {
+                    visit.repeats(Repeats::ForProxies);
+                }
                 let signed = identity.then(|| identity_token(visit.0, request, holder, &permissions)).transpose()?;
                 Ok(pass(holder, &permissions, signed.unwrap_or_default()))
             }
@@ -241,20 +242,6 @@ fn safe(text: &str) -> String {
 
 fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(safe).collect::<Vec<_>>().join(",")
-}
-
-/// The method of the original request. One that nobody knows could be any, and so could what goes through a WebSocket,
-/// which pages of any site can open by a GET (RFC 6455, section 10.2).
-fn original_method(headers: &HeaderMap) -> Method {
-    if headers.contains_key("sec-websocket-key") || headers.get_all("sec-fetch-mode").iter().any(|m| m == "websocket") {
-        return Method::POST;
-    }
-    let mut named = METHODS.iter().flat_map(|name| headers.get_all(*name));
-    let parse = |value: &poem::http::HeaderValue| Method::from_bytes(value.as_bytes()).ok();
-    match (named.next().and_then(parse), named.next()) {
-        (Some(method), None) => method,
-        _ => Method::POST,
-    }
 }
 
 /// Whether a browser is about to show a page.

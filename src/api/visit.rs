@@ -136,12 +136,23 @@ pub(crate) struct Outcome {
     pub(crate) clear: bool,
     /// An API token was looked at: the answer is for its holder alone.
     pub(crate) is_private: bool,
+    /// Whether and when the answer can be given again.
+    pub(crate) repeats: Option<Repeats>,
     /// Other cookies to set.
     pub(crate) cookies: Vec<HeaderValue>,
     /// What was asked of the session while a body was still to come.
     demands: Vec<Demand>,
     /// What was asked of a session or an API token meanwhile.
     holder_demands: Vec<HolderDemand>,
+}
+
+/// When an answer can be given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeats {
+    /// Whenever the same is asked.
+    Always,
+    /// When the cross-site rule lets the request pass that a proxy asks about.
+    ForProxies,
 }
 
 impl Visit {
@@ -185,6 +196,12 @@ impl Visit {
     /// Goes on with this session: a successful answer gives its cookie to the client.
     pub fn keep(&self, session: Session) {
         self.with(|outcome| outcome.session = Some(session));
+    }
+
+    /// A successful answer to this request rests on nothing but its path, its query, the session's token and what groups
+    /// grant: it may be given again to the same token.
+    pub(crate) fn repeats(&self, when: Repeats) {
+        self.with(|outcome| outcome.repeats = Some(when));
     }
 
     /// Takes the session's cookie away with the answer.

@@ -222,7 +222,8 @@ type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>)>;
 fn write_group(shared: &Shared, database: &mut Database, jobs: Vec<Job>) -> Result<(), StoreError> {
     let mut waiting: Vec<Acknowledge> = Vec::with_capacity(jobs.len());
     let mut failure = None;
-    let mut dirty = false;
+    let tree = database.tree.clone();
+    let mut draft = Draft::new(&tree);
     for job in jobs {
         if let Some(failure) = &failure {
             refuse(job, failure);
@@ -230,25 +231,18 @@ fn write_group(shared: &Shared, database: &mut Database, jobs: Vec<Job>) -> Resu
         }
         let (verdict, acknowledge): (_, Acknowledge) = match job {
             Job::Commit(writes, answer) => {
-                let verdict = Draft::of(&database.tree, writes);
+                let verdict = draft.add(writes);
                 (verdict, Box::new(|verdict| drop(answer.send(verdict))))
             }
             Job::RaiseLife(seconds, answer) => {
-                let raised = Draft::raising_life(&database.tree, seconds);
-                let life = raised.as_ref().map_or(seconds, |(life, _)| *life);
+                let raised = draft.raise_life(seconds);
+                let life = *raised.as_ref().unwrap_or(&seconds);
                 let tell = move |verdict: Result<(), StoreError>| drop(answer.send(verdict.map(|()| life)));
-                (raised.map(|(_, draft)| draft), Box::new(tell))
+                (raised.map(drop), Box::new(tell))
             }
-            Job::Settle(answer) => (Ok(Draft::new(&database.tree)), Box::new(|verdict| drop(answer.send(verdict)))),
+            Job::Settle(answer) => (Ok(()), Box::new(|verdict| drop(answer.send(verdict)))),
         };
-        let applied = verdict.and_then(|draft| {
-            let Some(mut batch) = draft.into_batch() else { return Ok(()) };
-            let number = shared.applied.fetch_add(1, Ordering::SeqCst) + 1;
-            batch.insert(Key::applied(), &number.to_be_bytes());
-            dirty = true;
-            database.tree.apply_batch(batch).map_err(|e| failed(&e))
-        });
-        match applied {
+        match verdict {
             Err(e @ StoreError::Failed(_)) => {
                 acknowledge(Err(e.clone()));
                 failure = Some(e);
@@ -257,9 +251,15 @@ fn write_group(shared: &Shared, database: &mut Database, jobs: Vec<Job>) -> Resu
             verdict => waiting.push(Box::new(move |flushed| acknowledge(flushed.and(verdict)))),
         }
     }
+    let apply = |mut batch: sled::Batch| {
+        let number = shared.applied.fetch_add(1, Ordering::SeqCst) + 1;
+        batch.insert(Key::applied(), &number.to_be_bytes());
+        tree.apply_batch(batch).map_err(|e| failed(&e))
+    };
+    let failure = failure.or_else(|| draft.into_batch().and_then(|batch| apply(batch).err()));
     let flushed = match failure {
         Some(failure) => Err(failure),
-        None if dirty || shared.durable.load(Ordering::SeqCst) < shared.applied.load(Ordering::SeqCst) => {
+        None if shared.durable.load(Ordering::SeqCst) < shared.applied.load(Ordering::SeqCst) => {
             let began = Instant::now();
             let synced = database.sync(shared.applied.load(Ordering::SeqCst));
             shared.meters.sync.observe(began.elapsed().as_secs_f64());

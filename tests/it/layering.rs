@@ -74,7 +74,7 @@ const API: [&[&str]; 12] = [
     &["session"],
     &["shown", "list", "front"],
     &["body", "json"],
-    &["bearer", "measure"],
+    &["again", "bearer", "measure"],
     &["caller"],
     &["visit"],
     &["problem"],

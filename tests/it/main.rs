@@ -5,6 +5,7 @@
 #![expect(clippy::too_many_lines, reason = "a test that tells a story is read from top to bottom")]
 
 mod admin;
+mod again;
 mod anchor;
 mod api_tokens;
 mod audit;

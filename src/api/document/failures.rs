@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use poem_openapi::types::ToJSON as _;
 use serde_json::{Map, Value, json};
 
-use crate::api::front;
 use crate::api::problem::{Code, MEDIA_TYPE, Problem};
+use crate::api::proxies;
 use crate::error::Fault;
 
 /// What of an operation decides how it can fail.
@@ -90,7 +90,7 @@ const ADMINISTRATION: [&str; 9] = [
 
 /// The codes that the operation can answer, in the order of their list.
 fn codes(operation: &Operation<'_>) -> Vec<Code> {
-    if operation.path == front::VERIFY {
+    if operation.path == proxies::VERIFY {
         // A proxy is told these, whatever goes wrong.
         return vec![Code::NotAuthenticated, Code::Forbidden, Code::CrossSite];
     }

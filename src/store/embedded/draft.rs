@@ -1,6 +1,8 @@
-//! A commit in the making: what the writes of one commit change, seen over the tree as it stands.
+//! Commits in the making: what the writes of one commit change, seen over those that came before it and over the tree as
+//! it stands.
 //!
-//! Only the writer makes drafts with changes, so nothing can move underneath one.
+//! Only the writer makes drafts with changes, so nothing can move underneath one. Commits that share a flush share a
+//! draft: sled writes each batch, and a mark before and after it, to the disk by itself.
 
 use std::collections::BTreeMap;
 
@@ -31,53 +33,66 @@ const FORGET_MAX: usize = 2_000;
 
 pub(super) struct Draft<'a> {
     tree: &'a Tree,
-    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What the commits before have changed.
+    before: Changed,
+    /// What the present commit changes.
+    changes: Changed,
 }
+
+/// The value under a key now; `None` when it was removed.
+type Changed = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 pub(super) type Outcome<T> = Result<T, StoreError>;
 
 impl<'a> Draft<'a> {
     /// No change yet.
     pub(super) fn new(tree: &'a Tree) -> Self {
-        Self { tree, changes: BTreeMap::new() }
+        Self { tree, before: Changed::new(), changes: Changed::new() }
     }
 
-    /// What `writes` change together.
-    pub(super) fn of(tree: &'a Tree, writes: Vec<Write>) -> Outcome<Self> {
-        let mut draft = Self::new(tree);
+    /// Adds a commit: what `writes` change together, or nothing when they are refused.
+    pub(super) fn add(&mut self, writes: Vec<Write>) -> Outcome<()> {
+        let done = self.try_add(writes);
+        let changes = std::mem::take(&mut self.changes);
+        if done.is_ok() {
+            self.before.extend(changes);
+        }
+        done
+    }
+
+    fn try_add(&mut self, writes: Vec<Write>) -> Outcome<()> {
         // Only a change of users can take a superuser away: a log-out need not count them.
-        let before = if writes.iter().any(changes_users) { draft.superusers()? } else { (0, 0) };
+        let before = if writes.iter().any(changes_users) { self.superusers()? } else { (0, 0) };
         for write in writes {
-            draft.write(write)?;
+            self.write(write)?;
         }
         if before != (0, 0) {
-            let after = draft.superusers()?;
+            let after = self.superusers()?;
             let lost = |before: usize, after: usize| before > 0 && after == 0;
             if lost(before.0, after.0) || lost(before.1, after.1) {
                 return Err(StoreError::LastSuperuser);
             }
         }
-        Ok(draft)
+        Ok(())
     }
 
-    /// The longest life of a session, raised to `seconds`.
-    pub(super) fn raising_life(tree: &'a Tree, seconds: u32) -> Outcome<(u32, Self)> {
-        let mut draft = Self::new(tree);
-        let known = draft.get(&Key::longest_life())?;
+    /// Adds that the longest life of a session is raised to `seconds`. Gives what it is then.
+    pub(super) fn raise_life(&mut self, seconds: u32) -> Outcome<u32> {
+        let known = self.get(&Key::longest_life())?;
         let known = known.and_then(|v| v.try_into().ok()).map_or(0, u32::from_be_bytes);
         if seconds > known {
-            draft.put(Key::longest_life(), seconds.to_be_bytes().to_vec());
+            self.before.insert(Key::longest_life(), Some(seconds.to_be_bytes().to_vec()));
         }
-        Ok((known.max(seconds), draft))
+        Ok(known.max(seconds))
     }
 
-    /// The changes as one atomic batch; `None` when there are none.
+    /// All that was added as one atomic batch; `None` when that changes nothing.
     pub(super) fn into_batch(self) -> Option<sled::Batch> {
-        if self.changes.is_empty() {
+        if self.before.is_empty() {
             return None;
         }
         let mut batch = sled::Batch::default();
-        for (key, value) in self.changes {
+        for (key, value) in self.before {
             match value {
                 Some(value) => batch.insert(key, value),
                 None => batch.remove(key),
@@ -87,7 +102,7 @@ impl<'a> Draft<'a> {
     }
 
     fn get(&self, key: &[u8]) -> Outcome<Option<Vec<u8>>> {
-        match self.changes.get(key) {
+        match self.changes.get(key).or_else(|| self.before.get(key)) {
             Some(change) => Ok(change.clone()),
             None => Ok(self.tree.get(key).map_err(|e| failed(&e))?.map(|v| v.to_vec())),
         }
@@ -108,14 +123,14 @@ impl<'a> Draft<'a> {
             let (key, value) = entry.map_err(|e| failed(&e))?;
             found.insert(key.to_vec(), value.to_vec());
         }
-        for (key, value) in self.changes.range(prefix.to_vec()..) {
-            if !key.starts_with(prefix) {
-                break;
+        for changed in [&self.before, &self.changes] {
+            let under = changed.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+            for (key, value) in under {
+                match value {
+                    Some(value) => found.insert(key.clone(), value.clone()),
+                    None => found.remove(key),
+                };
             }
-            match value {
-                Some(value) => found.insert(key.clone(), value.clone()),
-                None => found.remove(key),
-            };
         }
         Ok(found)
     }

@@ -78,8 +78,8 @@ impl Draft<'_> {
         }
         let mut forgotten = self.forgotten()?;
         for (until, key, record) in over {
-            // Another write of this commit may have found out that it lasts longer.
-            if self.changes.get(&key) != Some(&None) {
+            // Another write, of this commit or of one before, may have found out that it lasts longer.
+            if self.get(&key)?.is_some() {
                 if record.starts_with(&Key::revocations()) && forgotten.is_none_or(|known| known < instant(until)) {
                     forgotten = Some(instant(until));
                     self.put(Key::forgotten(), until.to_be_bytes().to_vec());
