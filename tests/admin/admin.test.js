@@ -215,7 +215,7 @@ describe("looking", { concurrency: 1 }, () => {
   });
 });
 
-describe("a user", { concurrency: 1 }, () => {
+describe("a user", { concurrency: 2 }, () => {
   test("each effective permission says where it comes from, before and after a change", async (t) => {
     const user = await someone({ groups: ["Moderators", "Editors"], user_permissions: ["news.view_comment", "wiki.view_page"] });
     const person = await visitor(t, { as: "rita" });
@@ -529,7 +529,7 @@ describe("rights", { concurrency: 1 }, () => {
   });
 });
 
-describe("two at once", { concurrency: 1 }, () => {
+describe("two at once", { concurrency: 2 }, () => {
   test("a conflict shows both changes, and none is lost", async (t) => {
     const user = await someone({ groups: ["Interns", "Authors"], first_name: "Old" });
     const person = await visitor(t, { as: "rita" });
@@ -690,7 +690,7 @@ describe("a session that ends, and what is not saved", { concurrency: 1 }, () =>
   });
 });
 
-describe("one's own account", { concurrency: 1 }, () => {
+describe("one's own account", { concurrency: 2 }, () => {
   test("person, address and password", async (t) => {
     const user = await someone();
     const person = await visitor(t, { as: user.username });
@@ -840,7 +840,7 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
   });
 });
 
-describe("the look", { concurrency: 1 }, () => {
+describe("the look", { concurrency: 2 }, () => {
   const PAGES = {
     overview: "",
     users: "users",

@@ -35,7 +35,7 @@ export async function visit(t, browser, base, { as, scheme = "light", width = 12
     timezoneId: "Europe/Warsaw",
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(20_000);
   const faults = [];
   await page.exposeFunction("__tell", (fault) => faults.push(fault));
   await page.addInitScript(watch);

@@ -5,6 +5,7 @@ import { For, Show, createMemo, createResource } from "solid-js";
 import { api, defined, got, type Event } from "../api";
 import { agent, clock, day } from "../format";
 import { Select, TextField } from "../ui/form";
+import { createLater } from "../ui/later";
 import { Badge, Page, Pager, permissionPath } from "../ui/page";
 
 /** Each action, and how it is told. */
@@ -91,15 +92,14 @@ export function Audit() {
     }
     return days;
   });
-  let timer = 0;
+  const wait = createLater(350);
   let typed: Query = {};
   const later = (part: Query) => {
     typed = { ...typed, ...part };
-    clearTimeout(timer);
-    timer = setTimeout(() => {
+    wait(() => {
       change(typed);
       typed = {};
-    }, 350);
+    });
   };
   const change = (part: Query) => {
     setQuery({ ...part, cursor: undefined }, { replace: true });

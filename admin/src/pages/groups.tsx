@@ -6,6 +6,7 @@ import { api, defined, got } from "../api";
 import { when } from "../format";
 import { findPermissions } from "../me";
 import { TextField, createSubmission, guard } from "../ui/form";
+import { createLater } from "../ui/later";
 import { Problem, say } from "../ui/notice";
 import { Page, Pager, Part, Table } from "../ui/page";
 import { Picker } from "../ui/picker";
@@ -17,7 +18,7 @@ export function Groups() {
     () => JSON.stringify(wanted()),
     () => got(api.GET("/v1/groups", { params: { query: wanted() } })),
   );
-  let timer = 0;
+  const later = createLater(250);
   return (
     <Page
       title="Groups"
@@ -40,10 +41,9 @@ export function Groups() {
           value={query.search ?? ""}
           maxlength={150}
           onInput={(search) => {
-            clearTimeout(timer);
-            timer = setTimeout(() => {
+            later(() => {
               setQuery({ search, cursor: undefined }, { replace: true });
-            }, 250);
+            });
           }}
         />
       </form>

@@ -6,6 +6,7 @@ import { api, defined, got } from "../api";
 import { isSuperuser } from "../me";
 import { Modal } from "../ui/dialog";
 import { TextField, createSubmission } from "../ui/form";
+import { createLater } from "../ui/later";
 import { Problem, say } from "../ui/notice";
 import { Page, Pager, Table, permissionPath } from "../ui/page";
 
@@ -18,7 +19,7 @@ export function Permissions() {
   );
   const [isAdding, setAdding] = createSignal(false);
   const list = () => page.latest?.items ?? [];
-  let timer = 0;
+  const later = createLater(250);
   return (
     <Page
       title="Permissions"
@@ -51,10 +52,9 @@ export function Permissions() {
           value={query.search ?? ""}
           maxlength={150}
           onInput={(search) => {
-            clearTimeout(timer);
-            timer = setTimeout(() => {
+            later(() => {
               setQuery({ search, cursor: undefined }, { replace: true });
-            }, 250);
+            });
           }}
         />
       </form>

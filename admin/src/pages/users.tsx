@@ -8,6 +8,7 @@ import { count, when } from "../format";
 import { isMe, isSuperuser, mayGiveGroup, mayTouch, mine } from "../me";
 import { Select, TextField } from "../ui/form";
 import { Modal } from "../ui/dialog";
+import { createLater } from "../ui/later";
 import { say } from "../ui/notice";
 import { Flags, Page, Pager, Table } from "../ui/page";
 import { Suggest } from "../ui/suggest";
@@ -76,7 +77,7 @@ export function Users() {
   const change = (part: Query) => {
     setQuery({ ...part, cursor: undefined }, { replace: true });
   };
-  let timer = 0;
+  const later = createLater(250);
 
   const sort = (name: string, by: "username" | "date_joined" | "last_login", className = "") => (
     <th
@@ -145,10 +146,9 @@ export function Users() {
           value={query.search ?? ""}
           maxlength={150}
           onInput={(search) => {
-            clearTimeout(timer);
-            timer = setTimeout(() => {
+            later(() => {
               change({ search });
-            }, 250);
+            });
           }}
         />
         <Suggest
