@@ -138,14 +138,20 @@ for (const [scheme, flags] of [
           return items.find(({ current }) => !current).id;
         },
       };
+      // What belongs to a user: here, to the one who asks.
+      const belongings = { sid: "/v1/sessions/{sid}", token_id: "/v1/tokens/{id}" };
       const odd = [];
       let judged = 0;
       for (const operation of OPERATIONS) {
         const { path, method, responses } = operation;
         await become(AS_ALICE.includes(operation.id) ? "alice" : "admin");
         const parameters = {};
+        const [, belonging] = path.match(/^\/v1\/users\/\{id\}\/.*\{(sid|token_id)\}$/) ?? [];
         const [prefix, name] = path.match(/^.*\{(id|sid)\}/) ?? [];
-        if (prefix) {
+        if (belonging) {
+          parameters.id = (await made("GET", "/v1/me")).id;
+          parameters[belonging] = await id[belongings[belonging]]();
+        } else if (prefix) {
           assert.ok(id[prefix], `nothing is made for ${path}`);
           parameters[name] = await id[prefix]();
         }
