@@ -1,9 +1,9 @@
 //! The front: what every request passes on its way in, and every answer on its way out.
 //!
 //! One middleware, so that the order is the order of its lines. In: the cross-site rule, the size of the header, an
-//! answer that can be given again, the request's name and a visit. Out: a panic, an error or a bare status becomes a problem; cookies are written; every
-//! answer gets its security headers; a failure is logged, once, and everything is counted. Programs that embed Signet
-//! put their own routes behind it.
+//! answer that can be given again, the request's name and a visit. Out: a panic, an error or a bare status becomes a
+//! problem; cookies are written; every answer gets its security headers; a success is kept to be given again; a failure
+//! is logged, once, and everything is counted. Programs that embed Signet put their own routes behind it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -101,21 +101,21 @@ impl<E: Endpoint> Endpoint for Behind<E> {
 
 impl<E: Endpoint> Behind<E> {
     async fn answer(&self, request: Request, refused: Option<fn() -> Problem>, visit: &Visit) -> Response {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let repeatable = (self.answers_again && *request.method() == Method::GET).then(|| request.uri().clone());
         let mut response = match refused {
             Some(problem) => problem().into_response(),
             None => self.pass(request, visit.clone()).await,
         };
         let outcome = visit.close();
-        let repeats = outcome.repeats.filter(|_| self.answers_again && response.status().is_success());
+        let repeats = outcome.repeats;
         let cookies = cookies(&self.app, outcome, response.status());
         match cookies {
             Ok(cookies) => write(response.headers_mut(), cookies),
             Err(error) => response = Problem::from(error).into_response(),
         }
         self.secure(response.headers_mut());
-        match (repeats, visit.session()) {
-            (Some(when), Some(session)) if session.is_as_sent() && method == Method::GET => {
+        match (repeats, repeatable, visit.session()) {
+            (Some(when), Some(uri), Some(session)) if session.is_as_sent() && response.status().is_success() => {
                 again::keep(session, (visit.operation(), when), &uri, response).await
             }
             _ => response,
