@@ -625,6 +625,8 @@ pub trait Store: Send + Sync + 'static {
     fn permission<'a>(&'a self, name: &'a Permission) -> Reply<'a, Option<PermissionEntry>>;
     /// Permissions by name.
     fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>>;
+    /// An open session of the user.
+    fn session(&self, user: UserId, id: SessionId) -> Reply<'_, Option<OpenSession>>;
     /// A user's open sessions, the newest first.
     fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>>;
     /// The open sessions of everybody that are alive, in an order of the store's own. [`Slice::search`] is not looked at.

@@ -49,7 +49,7 @@ pub async fn log_out(app: &App, token: Option<&str>, client: &Client) -> Result<
 /// Whether the session of a dead token is open all the same: it was kept when its user's others were ended.
 async fn goes_on(app: &App, claims: &Claims) -> Result<bool, Error> {
     let Some(user) = claims.sub else { return Ok(false) };
-    Ok(devices(app, user).await?.iter().any(|open| open.id == claims.sid))
+    Ok(device(app, user, claims.sid).await?.is_some())
 }
 
 /// Ends the session of the claims. That of nobody in particular leaves no event: anybody can make any number of them,
@@ -214,6 +214,12 @@ pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error>
     Ok(sessions)
 }
 
+/// One of the user's open sessions, if it has not ended.
+async fn device(app: &App, user: UserId, id: SessionId) -> Result<Option<OpenSession>, Error> {
+    let open = app.store().session(user, id).await.map_err(unavailable)?;
+    Ok(open.filter(|open| alive(app).has(open)))
+}
+
 /// A page of the open sessions of everybody, as [`devices`], in an order of the store's own.
 ///
 /// # Errors
@@ -250,8 +256,7 @@ async fn end_listed(
     witness: Option<Witness>,
     event: Event,
 ) -> Result<(), Error> {
-    let sessions = devices(app, user).await?;
-    let session = sessions.iter().find(|session| session.id == id).ok_or(Error::NotFound("session"))?;
+    let session = device(app, user, id).await?.ok_or(Error::NotFound("session"))?;
     let ending = Ending { user: Some(user), id, until: session.ends };
     conclude(app, ending, witness, Some(event)).await
 }

@@ -19,7 +19,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
 use crate::audit::{Event, Filter};
-use crate::claims::{ChallengeKind, GroupId, UserId};
+use crate::claims::{ChallengeKind, GroupId, SessionId, UserId};
 use crate::metrics::Held;
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
@@ -378,6 +378,10 @@ impl Store for Embedded {
             };
             draft.page(&Key::permission(""), &slice, load, wanted)
         })
+    }
+
+    fn session(&self, user: UserId, id: SessionId) -> Reply<'_, Option<OpenSession>> {
+        self.read(move |draft| draft.json(&Key::session(user, id)))
     }
 
     fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {

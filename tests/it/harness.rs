@@ -22,7 +22,7 @@ use signet::api::proxies::Proxies;
 use signet::api::scrape::Scrape;
 use signet::app::{App, Parts};
 use signet::audit;
-use signet::claims::{ChallengeKind, GroupId, Lifetime, UserId};
+use signet::claims::{ChallengeKind, GroupId, Lifetime, SessionId, UserId};
 use signet::keys::{self, Keyring};
 use signet::mail::{Links, Post, Route};
 use signet::password::{Cost, Policy};
@@ -566,6 +566,9 @@ impl Store for Counting {
     }
     fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>> {
         self.counted().permissions(slice)
+    }
+    fn session(&self, user: UserId, id: SessionId) -> Reply<'_, Option<OpenSession>> {
+        self.counted().session(user, id)
     }
     fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {
         self.counted().sessions(user)

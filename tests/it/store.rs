@@ -244,6 +244,8 @@ pub(crate) async fn conforms(store: &SharedStore) {
     commit(vec![log_in(&second, 3)]).await.unwrap();
     assert_eq!(store.sessions(alice.id).await.unwrap(), [second.clone(), first.clone()]);
     assert!(store.sessions(bob.id).await.unwrap().is_empty());
+    assert_eq!(store.session(alice.id, first.id).await.unwrap().as_ref(), Some(&first));
+    assert_eq!(store.session(bob.id, first.id).await.unwrap(), None, "it is somebody else's");
     let stored = store.user(alice.id).await.unwrap().unwrap();
     assert_eq!((stored.version, stored.last_login), (3, Some(day(2))));
     alice.last_login = None;
@@ -252,6 +254,7 @@ pub(crate) async fn conforms(store: &SharedStore) {
     commit(vec![Write::CloseSession { user: alice.id, id: first.id }]).await.unwrap();
     commit(vec![Write::CloseSession { user: alice.id, id: first.id }]).await.unwrap();
     assert_eq!(store.sessions(alice.id).await.unwrap(), std::slice::from_ref(&second));
+    assert_eq!(store.session(alice.id, first.id).await.unwrap(), None);
     let third = open(&alice, 3);
     commit(vec![log_in(&third, 4), Write::CloseSessions { user: alice.id, keep: Some(third.id) }]).await.unwrap();
     assert_eq!(store.sessions(alice.id).await.unwrap(), std::slice::from_ref(&third));

@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::{Postgres, Shared, Value, rows};
 use crate::audit::{Event, Filter};
-use crate::claims::{ChallengeKind, GroupId, UserId};
+use crate::claims::{ChallengeKind, GroupId, SessionId, UserId};
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
     Alive, ApiToken, Challenge, Follow, Ledger, Member, Meters, NamedSession, OpenSession, Page, Record, Reply, Slice,
@@ -208,6 +208,16 @@ impl Store for Postgres {
                 and ($2 = '' or strpos(mentions, $2) > 0) \
                 order by name limit $3";
             self.shared.listed(text, &slice, rows::permission, |entry| entry.name.to_string()).await
+        }
+        .boxed()
+    }
+
+    fn session(&self, user: UserId, id: SessionId) -> Reply<'_, Option<OpenSession>> {
+        async move {
+            let text = "select id, user_id, created, ends, epoch, address, agent from sessions \
+                where user_id = $1 and id = $2";
+            let values: [Value; 2] = [(&user.bytes().to_vec(), Type::BYTEA), (&id.bytes().to_vec(), Type::BYTEA)];
+            self.shared.rows(text, &values).await?.first().map(rows::session).transpose()
         }
         .boxed()
     }
