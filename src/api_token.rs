@@ -14,7 +14,7 @@ use crate::claims::{Claims, LIFE_MAX, SessionId, UserId, instant};
 use crate::error::{Error, Fault, TokenFault};
 use crate::revocation::Standing;
 use crate::revocation::endings::Kind;
-use crate::rights::{GroupTable, Holder, Permission};
+use crate::rights::{GroupTable, Holder, Permission, listed_bytes};
 use crate::session::{Session, refreshed};
 use crate::store::{ApiToken, Revocation, Write};
 use crate::token::{TOKEN_BYTES_MAX, VerifiedApi};
@@ -90,6 +90,10 @@ impl Holder for Bearer {
     fn granted(&self) -> BTreeSet<&str> {
         let scope = self.verified.scope.iter().map(String::as_str);
         scope.filter(|name| self.groups.allows(&self.owner, name)).collect()
+    }
+
+    fn granted_within(&self, bytes: usize) -> Option<BTreeSet<&str>> {
+        Some(self.granted()).filter(|all| listed_bytes(all.iter().copied()) <= bytes)
     }
 }
 

@@ -123,6 +123,15 @@ pub trait Holder: Send + Sync {
     fn has_module_permissions(&self, label: &str) -> bool;
     /// The permissions that are held, sorted. Not what a superuser's session has besides.
     fn granted(&self) -> BTreeSet<&str>;
+    /// The same, unless the names have more than so many bytes together, one more for each counted in. What it costs
+    /// does not grow with what one group grants.
+    fn granted_within(&self, bytes: usize) -> Option<BTreeSet<&str>>;
+}
+
+/// What a list of the names takes: their bytes, and one more for each.
+#[must_use]
+pub fn listed_bytes<'a>(names: impl IntoIterator<Item = &'a str>) -> usize {
+    names.into_iter().map(|name| name.len() + 1).sum()
 }
 
 /// What each group grants, by the group's name as tokens carry it.
@@ -136,6 +145,22 @@ pub struct GroupTable {
 struct Entry {
     id: GroupId,
     grants: HashSet<String>,
+    /// The applications that they are of.
+    labels: HashSet<String>,
+    /// [`listed_bytes`] of them.
+    bytes: usize,
+}
+
+impl Entry {
+    fn new(group: &Group) -> Self {
+        let names = || group.permissions.iter().map(Permission::as_str);
+        Self {
+            id: group.id,
+            grants: names().map(str::to_owned).collect(),
+            labels: names().filter_map(|name| name.split_once('.')).map(|(label, _)| label.to_owned()).collect(),
+            bytes: listed_bytes(names()),
+        }
+    }
 }
 
 impl GroupTable {
@@ -144,8 +169,7 @@ impl GroupTable {
     pub fn new<'a>(groups: impl IntoIterator<Item = &'a Group>) -> Self {
         let mut table = Self::default();
         for group in groups {
-            let grants = group.permissions.iter().map(|p| p.0.clone()).collect();
-            table.by_name.insert(group.name.clone(), Entry { id: group.id, grants });
+            table.by_name.insert(group.name.clone(), Entry::new(group));
             table.names.insert(group.id, group.name.clone());
         }
         table
@@ -200,7 +224,7 @@ impl GroupTable {
         claims.sub.is_some()
             && (claims.is_superuser
                 || claims.permissions.iter().any(|name| of_it(name))
-                || groups().any(|entry| entry.grants.iter().any(|name| of_it(name))))
+                || groups().any(|entry| entry.labels.contains(label)))
     }
 
     /// Every permission that direct grants and groups give together (Django's `get_all_permissions`, without
@@ -215,6 +239,16 @@ impl GroupTable {
             .filter_map(|group| self.by_name.get(group))
             .flat_map(|entry| entry.grants.iter().map(String::as_str));
         direct.into_iter().chain(of_groups).collect()
+    }
+
+    /// The same, unless a list of them takes more than so many bytes ([`listed_bytes`]).
+    pub fn all_within<'a>(&'a self, claims: &'a Claims, bytes: usize) -> Option<BTreeSet<&'a str>> {
+        let groups = || claims.groups.iter().map(String::as_str);
+        if groups().filter_map(|group| self.by_name.get(group)).any(|entry| entry.bytes > bytes) {
+            return None;
+        }
+        let all = self.all(claims.permissions.iter().map(String::as_str), groups());
+        (listed_bytes(all.iter().copied()) <= bytes).then_some(all)
     }
 }
 

@@ -224,6 +224,13 @@ impl Holder for Session {
     fn granted(&self) -> BTreeSet<&str> {
         Self::granted(self)
     }
+
+    fn granted_within(&self, bytes: usize) -> Option<BTreeSet<&str>> {
+        match self.claims().filter(|claims| claims.sub.is_some()) {
+            Some(claims) => self.groups.all_within(claims, bytes),
+            None => Some(BTreeSet::new()),
+        }
+    }
 }
 
 /// How many issues are followed from the one that a client sent to the one in force.

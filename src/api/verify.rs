@@ -168,9 +168,9 @@ impl Conditions<'_> {
 
     /// The permissions that the back end is told of.
     fn permissions<'a>(&'a self, holder: &'a dyn Holder) -> Vec<&'a str> {
-        let all = holder.granted();
-        let length: usize = all.iter().map(|name| name.len() + 1).sum();
-        if length <= PERMISSIONS_MAX && !holder.has_every_permission() {
+        if !holder.has_every_permission()
+            && let Some(all) = holder.granted_within(PERMISSIONS_MAX)
+        {
             return all.into_iter().collect();
         }
         let asked = self.permissions.iter().chain(self.any.iter().flatten()).copied();
