@@ -35,6 +35,9 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// Jobs that may wait for each worker.
 const QUEUE_PER_WORKER: usize = 16;
 
+/// How much the workers give way to other threads (setpriority(2)): as `nice` does when nothing is said.
+const NICENESS: i32 = 10;
+
 /// A password in clear, which no log can print and whose memory is wiped.
 #[derive(Clone)]
 pub struct Password {
@@ -322,6 +325,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, queue: &Mutex<mpsc::Receiver<Waiting>>) {
+        give_way();
         loop {
             let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(Waiting { job, since, counted }) = job else { return };
@@ -394,6 +398,15 @@ impl Worker {
         }
         let not_before = self.floor.each().map(|each| began + each * forms);
         Ok((Verdict { right: false, outdated: false }, not_before))
+    }
+}
+
+/// Lets every other thread of the process go first: whoever is logged in does not wait for somebody else's hash to be
+/// done. On Linux, where a priority is one thread's own, and lowering it is always allowed.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(why) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::warn!(%why, "the threads that hash passwords take as much of a core as any other");
     }
 }
 

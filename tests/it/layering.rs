@@ -111,7 +111,7 @@ const FOREIGN: [(&str, &[&str]); 39] = [
     ("clap", &["cli", "config"]),
     ("poem", &["api", "server", "connection"]),
     ("poem_openapi", &["api"]),
-    ("rustix", &["keys", "connection", "app/following"]),
+    ("rustix", &["keys", "connection", "app/following", "password"]),
     ("hyper", &["connection"]),
     ("hyper_util", &["connection"]),
     ("lettre", &["mail"]),
