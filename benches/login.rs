@@ -213,9 +213,9 @@ async fn memory() {
             (0..CROWD).map(|_| support::answer_to(server.address, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")),
         )
         .await;
-        // With the memory that each worker keeps for the own hash. Of the server without dear hashes, which is not
-        // learning what they take meanwhile.
-        let base = *base.get_or_insert(server.memory("VmRSS"));
+        // And the memory that each worker keeps for the own hash, from its first one on. Of the server without dear
+        // hashes, which is not learning what they take meanwhile.
+        let base = *base.get_or_insert(server.memory("VmRSS") + workers * u64::from(Cost::default().memory));
         let [let_in, failed, busy] = crowd(&server, names).await;
         note(
             &format!("{CROWD} at once, {kind}: let in, failed, told to wait"),

@@ -18,13 +18,14 @@ use server::Server as Database;
 use signet::app::{App, Parts};
 use signet::claims::{Claims, Lifetime, SessionId, UserId};
 use signet::keys::{self, Keyring};
-use signet::password::Cost;
 use signet::revocation::endings::Kind;
 use signet::revocation::{Revocations, Standing};
 use signet::store::embedded::Embedded;
 use signet::store::postgres::{Address, Postgres, migrate};
 use signet::store::{Revocation, SharedStore, Store as _, Write};
 use tempfile::TempDir;
+
+mod support;
 
 #[path = "../tests/it/postgres/server.rs"]
 #[expect(dead_code, reason = "the tests use all of it")]
@@ -35,6 +36,9 @@ const REVOCATIONS: usize = 10_000_000;
 /// Bytes that each may take, beside nothing else.
 const BYTES_MAX: f64 = 24.0;
 
+/// How long one judgement may take while half of all are forgotten, at the 99.9th percentile, in nanoseconds.
+const PAUSE_MAX: f64 = 100e3;
+
 /// Judgements that are timed together.
 const JUDGEMENTS: usize = 2_000_000;
 
@@ -42,31 +46,15 @@ const JUDGEMENTS: usize = 2_000_000;
 const COMMITTED: usize = 20_000;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|text| text != "--bench").collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (load, count) = match arguments[..] {
-        [] => (false, REVOCATIONS),
-        ["--load"] => (true, REVOCATIONS),
-        ["--revocations", count] => (false, count.parse().unwrap()),
-        ["--load", "--revocations", count] => (true, count.parse().unwrap()),
-        _ => panic!("only --load and --revocations N"),
-    };
-    println!("| {count} revocations | figure | target |\n| --- | --- | --- |");
-    if load {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+    let count = support::option("--revocations", REVOCATIONS);
+    support::table(&format!("{count} ended sessions"));
+    if support::arguments().iter().any(|argument| argument == "--load") {
+        let runtime = support::runtime();
         runtime.block_on(from_sled(count));
         runtime.block_on(from_postgres(count));
     } else {
         in_memory(count);
     }
-}
-
-fn row(what: &str, figure: &str, target: &str) {
-    println!("| {what} | {figure} | {target} |");
-}
-
-fn verdict(target: &str, is_reached: bool) -> String {
-    format!("{target}: {}", if is_reached { "reached" } else { "missed" })
 }
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -75,9 +63,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 
 /// Bytes of this process in memory.
 fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<f64>().unwrap() * 1024.0
+    support::memory(std::process::id(), "VmRSS") as f64 * 1024.0
 }
 
 fn random_id(random: &mut fastrand::Rng) -> [u8; 16] {
@@ -113,10 +99,11 @@ fn in_memory(count: usize) {
     }
     let took = begun.elapsed();
     let each = (resident() - before) / count as f64;
-    row("memory, each", &format!("{each:.1} bytes"), &verdict("≤ 24 bytes", each <= BYTES_MAX));
-    row("taking them in, each", &format!("{:.0} ns", took.as_nanos() as f64 / count as f64), "");
+    support::within("memory, each", each, "bytes", BYTES_MAX);
+    support::note("taking them in, each", &support::time(took.as_nanos() as f64 / count as f64), "", "");
     let many = judgement(&revocations, &claims);
-    row("one judgement, with none and with all", &format!("{none:.0} ns, {many:.0} ns"), "see the bench `http`");
+    let none = format!("with none: {}", support::time(none));
+    support::note("one judgement", &support::time(many), &none, "");
 
     let over = Arc::new(AtomicBool::new(false));
     let quiet = pauses(&revocations, &claims, || std::thread::sleep(Duration::from_secs(1)));
@@ -131,17 +118,24 @@ fn in_memory(count: usize) {
     let swept = pauses(&revocations, &claims, sweep);
     let took = begun.elapsed();
     assert!(over.load(Ordering::SeqCst) && revocations.count().0 == count / 2);
-    row("forgetting half of them", &format!("{:.0} ms", took.as_secs_f64() * 1000.0), "");
-    row(
-        "one judgement meanwhile: p99.9, longest",
-        &format!("{:.1} µs, {:.0} µs (before: {:.1} µs, {:.0} µs)", swept.0, swept.1, quiet.0, quiet.1),
-        &verdict("p99.9 ≤ 100 µs", swept.0 <= 100.0),
+    support::note("forgetting half of them", &support::time(took.as_nanos() as f64), "", "");
+    let before_it = |part: f64| format!("before: {}", support::time(part));
+    let target = format!("≤ {}", support::time(PAUSE_MAX));
+    let is_short = swept.0 <= PAUSE_MAX;
+    support::row(
+        "… one judgement meanwhile: p99.9",
+        &support::time(swept.0),
+        &before_it(quiet.0),
+        "",
+        &target,
+        is_short,
     );
+    support::note("… the longest", &support::time(swept.1), &before_it(quiet.1), "");
     let left = (resident() - before) / (count / 2) as f64;
-    row("memory afterwards, each of the rest", &format!("{left:.1} bytes"), "");
+    support::note("memory afterwards, each of the rest", &support::shown(left, "bytes"), "", "");
 }
 
-/// The times of single judgements while something else happens on another thread: p99.9 and the longest, in microseconds.
+/// The times of single judgements while something else happens on another thread: p99.9 and the longest, in nanoseconds.
 fn pauses(revocations: &Revocations, claims: &[Claims], act: impl FnOnce() + Send + 'static) -> (f64, f64) {
     let act = std::thread::spawn(act);
     let mut times = Vec::new();
@@ -149,7 +143,7 @@ fn pauses(revocations: &Revocations, claims: &[Claims], act: impl FnOnce() + Sen
         for claims in claims {
             let begun = Instant::now();
             black_box(revocations.judge(black_box(claims)));
-            times.push(begun.elapsed().as_nanos() as f64 / 1000.0);
+            times.push(begun.elapsed().as_nanos() as f64);
         }
     }
     act.join().unwrap();
@@ -166,7 +160,7 @@ async fn started(store: SharedStore, folder: &TempDir) -> (App, Duration) {
     let begun = Instant::now();
     let app = App::open(Parts {
         hash_workers: 1,
-        hash_cost: Cost { memory: 8, passes: 1, lanes: 1 },
+        hash_cost: support::CHEAP,
         ..Parts::new(store, Keyring::load(&keys).unwrap(), Arc::new(|| at(0)))
     })
     .await
@@ -176,7 +170,7 @@ async fn started(store: SharedStore, folder: &TempDir) -> (App, Duration) {
 }
 
 async fn from_sled(count: usize) {
-    let folder = TempDir::new().unwrap();
+    let folder = support::folder();
     let (store, mut random) = (Embedded::open(&folder.path().join("data")).unwrap(), fastrand::Rng::with_seed(7));
     let mut left = count;
     while left > 0 {
@@ -195,13 +189,9 @@ async fn from_sled(count: usize) {
     let opened = begun.elapsed();
     let (app, loaded) = started(store, &folder).await;
     assert_eq!(app.revocations().count().0, count);
-    let all = opened + loaded;
-    row(
-        "loaded from sled: opening it, reading them",
-        &format!("{:.1} s, {:.1} s", opened.as_secs_f64(), loaded.as_secs_f64()),
-        &verdict("≤ 10 s", all <= Duration::from_secs(10)),
-    );
-    row("memory afterwards", &format!("{:.0} MiB more", (resident() - before) / f64::from(1 << 20)), "");
+    support::within("loaded from sled", (opened + loaded).as_secs_f64(), "s", 10.0);
+    support::note("… of which opening it", &support::shown(opened.as_secs_f64(), "s"), "", "");
+    tell_memory(before);
 }
 
 async fn from_postgres(count: usize) {
@@ -216,14 +206,15 @@ async fn from_postgres(count: usize) {
          from generate_series(1, {count}) n; analyze revocations"
     );
     database.client("signet").await.batch_execute(&insert).await.unwrap();
-    let (before, folder) = (resident(), TempDir::new().unwrap());
+    let (before, folder) = (resident(), support::folder());
     let store = Arc::new(Postgres::open(&address).await.unwrap());
     let (app, loaded) = started(store, &folder).await;
     assert_eq!(app.revocations().count().0, count);
-    row(
-        "loaded from PostgreSQL",
-        &format!("{:.1} s", loaded.as_secs_f64()),
-        &verdict("≤ 30 s", loaded <= Duration::from_secs(30)),
-    );
-    row("memory afterwards", &format!("{:.0} MiB more", (resident() - before) / f64::from(1 << 20)), "");
+    support::within("loaded from PostgreSQL", loaded.as_secs_f64(), "s", 30.0);
+    tell_memory(before);
+}
+
+fn tell_memory(before: f64) {
+    let more = (resident() - before) / f64::from(1 << 20);
+    support::note("… memory more than before", &support::shown(more.round(), "MiB"), "", "");
 }

@@ -38,7 +38,7 @@ use tokio::net::TcpStream;
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A hash that costs nothing to speak of.
-const CHEAP: Cost = Cost { memory: 8, passes: 1, lanes: 1 };
+pub(crate) const CHEAP: Cost = Cost { memory: 8, passes: 1, lanes: 1 };
 
 /// What was asked for on the command line, without what cargo adds.
 pub(crate) fn arguments() -> Vec<String> {
@@ -419,15 +419,20 @@ impl Running {
 
     /// A number of kibibytes in the kernel's account of the process.
     pub(crate) fn memory(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        memory(self.process.id(), name)
     }
 
     /// The work of the process until now.
     pub(crate) fn work(&self) -> Work {
         Work::of(self.process.id())
     }
+}
+
+/// A number of kibibytes in the kernel's account of a process.
+pub(crate) fn memory(process: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// How long each thread of a process has been on a core, in nanoseconds.

@@ -4,7 +4,10 @@
 //! `__%48ost-signet` from a sibling domain pass for ours, one that reads the header as text drops it whole for
 //! one foreign byte, and one that deletes by name alone writes deletions that browsers refuse.
 
+use std::time::SystemTime;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use httpdate::HttpDate;
 use poem::http::{HeaderMap, HeaderValue, header};
 
 use crate::claims::{Claims, Expiry, LIFE_MAX, instant};
@@ -105,7 +108,7 @@ fn clear(name: &str) -> Result<HeaderValue, Error> {
 }
 
 fn life(seconds: u64, until: DateTime<Utc>) -> String {
-    format!("; Max-Age={seconds}; Expires={}", until.format("%a, %d %b %Y %H:%M:%S GMT"))
+    format!("; Max-Age={seconds}; Expires={}", HttpDate::from(SystemTime::from(until)))
 }
 
 fn line(text: &str) -> Result<HeaderValue, Error> {
