@@ -34,6 +34,7 @@ mod draft;
 mod layout;
 pub mod salvage;
 mod upgrade;
+mod watch;
 
 pub use database::CannotOpen;
 use database::{CACHE_BYTES, Database, Expected, open};

@@ -16,6 +16,7 @@ use super::aside::Aside;
 use super::failed;
 use super::layout::{self, Key};
 use super::upgrade;
+use super::watch::Watch;
 use crate::store::StoreError;
 
 /// Bytes of records that are kept in memory. What sled keeps beside them is several times as much.
@@ -50,6 +51,7 @@ pub(super) struct Database {
     mark: File,
     /// The number of the newest batch when it was opened.
     pub(super) applied: u64,
+    watch: Watch,
     /// Holds the folder's lock.
     _db: sled::Db,
 }
@@ -57,7 +59,7 @@ pub(super) struct Database {
 impl Database {
     /// Brings everything that was applied to the disk, up to the batch of this number.
     pub(super) fn sync(&mut self, number: u64) -> Result<(), StoreError> {
-        self.tree.flush().map_err(|e| failed(&e))?;
+        self.watch.over(|| self.tree.flush()).map_err(|e| failed(&e))?;
         let new = self.sync_blobs().map_err(|e| failed(&e))?;
         self.file.sync_data().map_err(|e| failed(&e))?;
         self.synced.extend(new);
@@ -175,7 +177,12 @@ fn open_as_it_is(folder: &Path, expected: Expected, cache: u64) -> Result<Databa
     }
     let blobs = folder.join("blobs");
     let is_old = format.as_deref() == Some(layout::FORMAT_1);
-    let mut database = Database { tree, file, blobs, synced: HashSet::new(), mark, applied, _db: db };
+    let watch = {
+        let tree = tree.clone();
+        Watch::start(move || drop(tree.flush()))
+            .map_err(|e| say(&format!("cannot start its watch: {e}"), "end others"))?
+    };
+    let mut database = Database { tree, file, blobs, synced: HashSet::new(), mark, applied, watch, _db: db };
     if is_old {
         let tree = database.tree.clone();
         upgrade::from_1(&tree, || database.sync(applied))

@@ -184,7 +184,10 @@ async fn run(base: &Path, fault: &str, paths: &[&str]) -> End {
                 program.end();
             }
         } else {
-            assert!(whole.is_some(), "{fault}: the program is gone: {story:?}");
+            if whole.is_none() {
+                let (ended, log) = (program.process.try_wait().unwrap(), fs::read_to_string(folder.join("fault-log")));
+                panic!("{fault}: no answer, and the program has ended with {ended:?}: {story:?}\n{}", log.unwrap());
+            }
             // It recovers by itself.
             let begun = Instant::now();
             while door.anonymous().call(Method::GET, "/readyz", Value::Null).await.unwrap().0 != 200 {
