@@ -627,10 +627,10 @@ pub trait Store: Send + Sync + 'static {
     fn permissions(&self, slice: Slice) -> Reply<'_, Page<PermissionEntry>>;
     /// An open session of the user.
     fn session(&self, user: UserId, id: SessionId) -> Reply<'_, Option<OpenSession>>;
-    /// A user's open sessions, the newest first.
-    fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>>;
-    /// The open sessions of everybody that are alive, in an order of the store's own. [`Slice::search`] is not looked at.
-    /// A page may be empty and have a next one.
+    /// A user's open sessions that are alive, the newest first. [`Slice::search`] is not looked at. A page may be empty and
+    /// have a next one.
+    fn sessions(&self, user: UserId, alive: Alive, slice: Slice) -> Reply<'_, Page<OpenSession>>;
+    /// As [`Store::sessions`], of everybody, in an order of the store's own.
     fn open_sessions(&self, alive: Alive, slice: Slice) -> Reply<'_, Page<NamedSession>>;
     /// A user's API tokens, the newest first.
     fn api_tokens(&self, owner: UserId) -> Reply<'_, Vec<ApiToken>>;

@@ -330,7 +330,8 @@ export interface paths {
         };
         /**
          * List my devices
-         * @description The sessions in which you are logged in, the newest first; `current` marks the one that asks.
+         * @description The sessions in which you are logged in, the newest first; `current` marks the one that asks. In pages: `next` is
+         *     the `cursor` of the page that follows, null on the last. A page may be empty and still have a next one.
          */
         get: operations["list_sessions"];
         put?: never;
@@ -638,7 +639,7 @@ export interface paths {
         };
         /**
          * List a user's devices
-         * @description The sessions in which the user is logged in, the newest first.
+         * @description The sessions in which the user is logged in, the newest first. In pages, as the own ones are.
          */
         get: operations["list_user_sessions"];
         put?: never;
@@ -1115,7 +1116,7 @@ export interface components {
         DeviceList: {
             /** @description The newest first. */
             items: components["schemas"]["Device"][];
-            /** @description Always null: all of them are here. */
+            /** @description The cursor of the next page; null when this is the last one. */
             next: string | null;
         };
         /**
@@ -4898,7 +4899,12 @@ export interface operations {
     };
     list_sessions: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `next` of the page before. */
+                cursor?: string;
+                /** @description Sessions on a page: 1 to 200; 50 when it is left out. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7242,7 +7248,12 @@ export interface operations {
     };
     list_user_sessions: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `next` of the page before. */
+                cursor?: string;
+                /** @description Sessions on a page: 1 to 200; 50 when it is left out. */
+                limit?: number;
+            };
             header?: never;
             path: {
                 /**

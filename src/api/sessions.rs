@@ -9,9 +9,10 @@ use poem_openapi::{Enum, OpenApi};
 use crate::account;
 use crate::api::Group;
 use crate::api::caller::{LoginRequired, client};
+use crate::api::list::slice;
 use crate::api::problem::Problem;
 use crate::api::session::Done;
-use crate::api::shown::{Device, DeviceList};
+use crate::api::shown::DeviceList;
 use crate::api::visit::Visit;
 use crate::error::Error;
 use crate::session;
@@ -31,12 +32,21 @@ pub struct SessionsApi;
 impl SessionsApi {
     /// List my devices
     ///
-    /// The sessions in which you are logged in, the newest first; `current` marks the one that asks.
+    /// The sessions in which you are logged in, the newest first; `current` marks the one that asks. In pages: `next` is
+    /// the `cursor` of the page that follows, null on the last. A page may be empty and still have a next one.
     #[oai(path = "/v1/sessions", method = "get", operation_id = "list_sessions")]
-    async fn list_sessions(&self, visit: Data<&Visit>, caller: LoginRequired) -> Result<Json<DeviceList>, Problem> {
-        let open = session::devices(visit.app(), caller.id()?).await?;
-        let items = open.iter().map(|session| Device::of(session, &caller)).collect();
-        Ok(Json(DeviceList { items, next: None }))
+    async fn list_sessions(
+        &self,
+        visit: Data<&Visit>,
+        caller: LoginRequired,
+        /// The `next` of the page before.
+        cursor: Query<Option<String>>,
+        /// Sessions on a page: 1 to 200; 50 when it is left out.
+        limit: Query<Option<u32>>,
+    ) -> Result<Json<DeviceList>, Problem> {
+        let slice = slice(None, cursor.as_deref(), limit.0)?;
+        let page = session::devices(visit.app(), caller.id()?, slice).await?;
+        Ok(Json(DeviceList::of(page, &caller)))
     }
 
     /// Log out one device

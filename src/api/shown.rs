@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::api::json::{AnyObject, Time};
+use crate::api::list;
 use crate::app::App;
 use crate::claims::instant;
 use crate::rights::{GroupTable, Permission};
@@ -260,9 +261,16 @@ impl Example for Device {
 pub struct DeviceList {
     /// The newest first.
     pub(crate) items: Vec<Device>,
-    /// Always null: all of them are here.
+    /// The cursor of the next page; null when this is the last one.
     #[oai(nullable)]
     pub(crate) next: Option<String>,
+}
+
+impl DeviceList {
+    pub(crate) fn of(page: store::Page<store::OpenSession>, asking: &session::Session) -> Self {
+        let items = page.items.iter().map(|open| Device::of(open, asking)).collect();
+        Self { items, next: list::cursor(page.next) }
+    }
 }
 
 /// Whose a session is.
@@ -307,6 +315,13 @@ pub struct OpenSessionList {
     /// The cursor of the next page; null when this is the last one.
     #[oai(nullable)]
     pub(crate) next: Option<String>,
+}
+
+impl OpenSessionList {
+    pub(crate) fn of(page: store::Page<NamedSession>, asking: &session::Session) -> Self {
+        let items = page.items.iter().map(|open| OpenSession::of(open, asking)).collect();
+        Self { items, next: list::cursor(page.next) }
+    }
 }
 
 /// The names of permissions, for answers.

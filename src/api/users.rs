@@ -15,7 +15,7 @@ use crate::api::caller::{StaffRequired, client};
 use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::{Code, Problem};
 use crate::api::session::Done;
-use crate::api::shown::{Device, DeviceList, OpenSession, OpenSessionList, User};
+use crate::api::shown::{DeviceList, OpenSession, OpenSessionList, User};
 use crate::api::visit::Visit;
 use crate::app::{App, unavailable};
 use crate::claims::UserId;
@@ -333,7 +333,7 @@ impl UsersApi {
 
     /// List a user's devices
     ///
-    /// The sessions in which the user is logged in, the newest first.
+    /// The sessions in which the user is logged in, the newest first. In pages, as the own ones are.
     #[oai(path = "/v1/users/:id/sessions", method = "get", operation_id = "list_user_sessions")]
     async fn list_user_sessions(
         &self,
@@ -341,11 +341,15 @@ impl UsersApi {
         staff: StaffRequired,
         /// The user.
         id: Path<String>,
+        /// The `next` of the page before.
+        cursor: Query<Option<String>>,
+        /// Sessions on a page: 1 to 200; 50 when it is left out.
+        limit: Query<Option<u32>>,
     ) -> Result<Json<DeviceList>, Problem> {
+        let slice = slice(None, cursor.as_deref(), limit.0)?;
         let user = visit.app().user(parse(&id)?).await?;
-        let open = session::devices(visit.app(), user.id).await?;
-        let items = open.iter().map(|session| Device::of(session, &staff)).collect();
-        Ok(Json(DeviceList { items, next: None }))
+        let page = session::devices(visit.app(), user.id, slice).await?;
+        Ok(Json(DeviceList::of(page, &staff)))
     }
 
     /// List everybody's devices
@@ -363,8 +367,7 @@ impl UsersApi {
         limit: Query<Option<u32>>,
     ) -> Result<Json<OpenSessionList>, Problem> {
         let page = session::all_devices(visit.app(), slice(None, cursor.as_deref(), limit.0)?).await?;
-        let items = page.items.iter().map(|open| OpenSession::of(open, &staff)).collect();
-        Ok(Json(OpenSessionList { items, next: list::cursor(page.next) }))
+        Ok(Json(OpenSessionList::of(page, &staff)))
     }
 
     /// Log a user out everywhere

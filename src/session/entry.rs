@@ -202,16 +202,13 @@ pub async fn enter(
     Ok((user, session))
 }
 
-/// The user's open sessions, the newest first, without those that have ended. One that was left without a log-out is
-/// there until its absolute end, as nothing tells when its last use was.
+/// A page of the user's open sessions, the newest first, without those that have ended. One that was left without a
+/// log-out is there until its absolute end, as nothing tells when its last use was.
 ///
 /// # Errors
 /// `Unavailable` when the store failed.
-pub async fn devices(app: &App, user: UserId) -> Result<Vec<OpenSession>, Error> {
-    let mut sessions = app.store().sessions(user).await.map_err(unavailable)?;
-    let alive = alive(app);
-    sessions.retain(|session| alive.has(session));
-    Ok(sessions)
+pub async fn devices(app: &App, user: UserId, slice: Slice) -> Result<Page<OpenSession>, Error> {
+    app.store().sessions(user, alive(app), slice).await.map_err(unavailable)
 }
 
 /// One of the user's open sessions, if it has not ended.

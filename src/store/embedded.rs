@@ -385,12 +385,8 @@ impl Store for Embedded {
         self.read(move |draft| draft.json(&Key::session(user, id)))
     }
 
-    fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {
-        self.read(move |draft| {
-            let mut sessions: Vec<OpenSession> = draft.all(&Key::sessions(user))?;
-            sessions.sort_by_key(|s| std::cmp::Reverse((s.created, s.id)));
-            Ok(sessions)
-        })
+    fn sessions(&self, user: UserId, alive: Alive, slice: Slice) -> Reply<'_, Page<OpenSession>> {
+        self.read(move |draft| draft.sessions(user, alive, &slice))
     }
 
     fn open_sessions(&self, alive: Alive, slice: Slice) -> Reply<'_, Page<NamedSession>> {

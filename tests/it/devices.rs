@@ -147,6 +147,36 @@ async fn staff_ends_one_api_token_of_a_user_and_the_others_go_on() {
     after.is(StatusCode::UNAUTHORIZED);
 }
 
+#[tokio::test]
+async fn devices_come_page_by_page_the_newest_first() {
+    let server = Server::start().await;
+    let (mut bob, id) = server.user("bob", json!({})).await;
+    let mut newest_first = vec![session_of(&mut bob).await];
+    for _ in 0..6 {
+        newest_first.insert(0, session_of(&mut server.log_in("bob").await).await);
+    }
+    let (mut staff, _) = server.user("staff", json!({ "is_staff": true })).await;
+    let theirs = format!("/v1/users/{id}/sessions");
+    for (client, list) in [(&mut bob, "/v1/sessions"), (&mut staff, &theirs)] {
+        for limit in [1, 3, 7, 200] {
+            let (mut found, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+            loop {
+                let page = client.get(&format!("{list}?limit={limit}{cursor}")).await.is(StatusCode::OK).json();
+                let ids = page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned());
+                found.extend(ids);
+                pages += 1;
+                let Some(next) = page["next"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!((&found, pages), (&newest_first, 7_usize.div_ceil(limit)), "{list}: pages of {limit}");
+        }
+        for wrong in ["limit=0", "limit=201", "limit=x", "cursor=%21", "cursor=_w"] {
+            let refused = client.get(&format!("{list}?{wrong}")).await.is(StatusCode::BAD_REQUEST);
+            refused.is_problem("invalid_parameter");
+        }
+    }
+}
+
 /// All pages of the open sessions of everybody: session, name of the user, whether it is the one that asks.
 async fn open_sessions(client: &mut Client, limit: usize) -> Vec<(String, String, bool)> {
     let (mut found, mut cursor) = (Vec::new(), String::new());

@@ -570,8 +570,8 @@ impl Store for Counting {
     fn session(&self, user: UserId, id: SessionId) -> Reply<'_, Option<OpenSession>> {
         self.counted().session(user, id)
     }
-    fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {
-        self.counted().sessions(user)
+    fn sessions(&self, user: UserId, alive: Alive, slice: Slice) -> Reply<'_, Page<OpenSession>> {
+        self.counted().sessions(user, alive, slice)
     }
     fn open_sessions(&self, alive: Alive, slice: Slice) -> Reply<'_, Page<NamedSession>> {
         self.counted().open_sessions(alive, slice)

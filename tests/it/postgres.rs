@@ -47,6 +47,20 @@ async fn the_store_on_postgresql_conforms() {
 }
 
 #[tokio::test]
+async fn a_schema_of_the_version_before_is_refused_until_it_is_raised() {
+    let server = Server::start();
+    let address = server.database("former").await;
+    let former = "delete from signet_migrations where version = 2; drop index sessions_user_created; \
+        create index sessions_user on sessions (user_id)";
+    server.client("former").await.batch_execute(former).await.unwrap();
+    let refused = Postgres::open(&address).await.err().unwrap().to_string();
+    assert!(refused.contains("older; run signet migrate"), "{refused}");
+    assert_eq!(migrate(&address).await.unwrap(), 1);
+    let store: SharedStore = Arc::new(Postgres::open(&address).await.unwrap());
+    pages_through_open_sessions(&store).await;
+}
+
+#[tokio::test]
 async fn a_store_whose_connections_are_cut_is_there_again_and_a_stopped_one_is_not_ready() {
     let mut server = Server::start();
     let store = server.store("cut").await;

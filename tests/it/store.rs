@@ -9,8 +9,8 @@ use signet::claims::{ChallengeKind, GroupId, SessionId, UserId, instant};
 use signet::rights::{Group, Permission, PermissionEntry};
 use signet::store::embedded::Embedded;
 use signet::store::{
-    Alive, ApiToken, Challenge, Count, OpenSession, Revocation, SharedStore, Slice, Store, StoreError, Tally, Witness,
-    Write,
+    Alive, ApiToken, Challenge, Count, OpenSession, Page, Revocation, SharedStore, Slice, Store, StoreError, Tally,
+    Witness, Write,
 };
 use signet::user::{User, Username, address_key};
 use tempfile::TempDir;
@@ -67,6 +67,14 @@ fn entry(name: &str) -> Write {
 fn open(user: &User, n: i64) -> OpenSession {
     let (address, agent) = (String::new(), String::new());
     OpenSession { id: SessionId::random(), user: user.id, created: day(n), ends: day(n + 14), epoch: 0, address, agent }
+}
+
+/// All open sessions of a user in epoch 0, also those that are over.
+async fn sessions(store: &SharedStore, of: &User) -> Vec<OpenSession> {
+    let alive = Alive { now: DateTime::UNIX_EPOCH, epoch: 0 };
+    let page = store.sessions(of.id, alive, Slice { limit: 200, ..Slice::default() }).await.unwrap();
+    assert!(page.next.is_none());
+    page.items
 }
 
 /// The audit log: the newest first, in pages, filtered, and forgotten from its old end.
@@ -242,8 +250,8 @@ pub(crate) async fn conforms(store: &SharedStore) {
     }
     commit(vec![log_in(&first, 3)]).await.unwrap();
     commit(vec![log_in(&second, 3)]).await.unwrap();
-    assert_eq!(store.sessions(alice.id).await.unwrap(), [second.clone(), first.clone()]);
-    assert!(store.sessions(bob.id).await.unwrap().is_empty());
+    assert_eq!(sessions(store, &alice).await, [second.clone(), first.clone()]);
+    assert!(sessions(store, &bob).await.is_empty());
     assert_eq!(store.session(alice.id, first.id).await.unwrap().as_ref(), Some(&first));
     assert_eq!(store.session(bob.id, first.id).await.unwrap(), None, "it is somebody else's");
     let stored = store.user(alice.id).await.unwrap().unwrap();
@@ -253,11 +261,11 @@ pub(crate) async fn conforms(store: &SharedStore) {
     assert_eq!(store.user(alice.id).await.unwrap().unwrap().last_login, Some(day(2)), "a change does not forget it");
     commit(vec![Write::CloseSession { user: alice.id, id: first.id }]).await.unwrap();
     commit(vec![Write::CloseSession { user: alice.id, id: first.id }]).await.unwrap();
-    assert_eq!(store.sessions(alice.id).await.unwrap(), std::slice::from_ref(&second));
+    assert_eq!(sessions(store, &alice).await, std::slice::from_ref(&second));
     assert_eq!(store.session(alice.id, first.id).await.unwrap(), None);
     let third = open(&alice, 3);
     commit(vec![log_in(&third, 4), Write::CloseSessions { user: alice.id, keep: Some(third.id) }]).await.unwrap();
-    assert_eq!(store.sessions(alice.id).await.unwrap(), std::slice::from_ref(&third));
+    assert_eq!(sessions(store, &alice).await, std::slice::from_ref(&third));
     let mut disabled = store.user(bob.id).await.unwrap().unwrap();
     disabled.is_active = false;
     commit(vec![change(&disabled, 0)]).await.unwrap();
@@ -358,7 +366,7 @@ pub(crate) async fn conforms(store: &SharedStore) {
     commit(vec![Write::DeleteUser { id: alice.id, was: 4 }]).await.unwrap();
     assert_eq!(store.user(alice.id).await.unwrap(), None);
     assert_eq!(store.user_named("alice").await.unwrap(), None);
-    assert!(store.sessions(alice.id).await.unwrap().is_empty());
+    assert!(sessions(store, &alice).await.is_empty());
 
     // Revocations merge to what covers both, and are forgotten when they are over.
     let session = |until| Revocation::Session { id: third.id, until };
@@ -377,7 +385,7 @@ pub(crate) async fn conforms(store: &SharedStore) {
         .await
         .unwrap();
     commit(vec![Write::Forget(day(6))]).await.unwrap();
-    assert!(store.sessions(demoted.id).await.unwrap().is_empty());
+    assert!(sessions(store, &demoted).await.is_empty());
 
     // What is counted adds up, from the instant on where the counter was over by then; and what is over is forgotten.
     let count = |n: u8, from: i64, added: i64| Count {
@@ -511,6 +519,70 @@ pub(crate) async fn drops_what_is_covered(store: &SharedStore) {
     assert_eq!((held().await, state.forgotten), (BTreeSet::from([2]), Some(day(1))));
 }
 
+/// What is on all pages.
+async fn pages<T>(limit: usize, page: impl AsyncFn(Option<String>) -> Page<T>) -> Vec<T> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = page(after).await;
+        assert!(page.items.len() <= limit);
+        found.extend(page.items);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break found,
+        }
+    }
+}
+
+/// The open sessions of each user, page by page, the newest first.
+async fn pages_through_sessions(store: &SharedStore) {
+    let commit = async |writes: Vec<Write>| store.commit(writes).await.unwrap();
+    let users: Vec<User> = ["eve", "fay", "gus"].map(user).into();
+    commit(users.iter().map(create).collect()).await;
+    // Neither in the order of time nor of ids; some at the same instant, some not alive.
+    let mut known: Vec<OpenSession> = (0..40).map(|n| open(&users[n % 2], [3, 9, 1, 9, 4][n % 5])).collect();
+    for (n, session) in known.iter_mut().enumerate() {
+        session.created += TimeDelta::microseconds([5, 0, 7][n % 3]);
+        session.epoch = u64::from(n % 7 != 0);
+        session.ends = if n % 11 == 0 { day(2) } else { day(40) };
+    }
+    commit(known.iter().map(|s| Write::OpenSession { session: s.clone(), was: 0 }).collect()).await;
+    let alive = Alive { now: day(2), epoch: 1 };
+    let all = async |user: &User, limit| {
+        let page = async |after| store.sessions(user.id, alive, Slice { after, search: None, limit }).await.unwrap();
+        pages(limit, page).await
+    };
+    let right = |user: &User, known: &[OpenSession]| {
+        let of_user = |s: &&OpenSession| s.user == user.id && s.epoch == 1 && s.ends == day(40);
+        let mut right: Vec<OpenSession> = known.iter().filter(of_user).cloned().collect();
+        right.sort_by_key(|session| std::cmp::Reverse((session.created, session.id)));
+        right
+    };
+    for user in &users {
+        for limit in [1, 2, 7, 200] {
+            assert_eq!(all(user, limit).await, right(user, &known), "pages of {limit}");
+        }
+    }
+    // What is closed is on no page, whether one closes, or all, or they are over.
+    let gone = right(&users[0], &known)[3].clone();
+    commit(vec![Write::CloseSession { user: gone.user, id: gone.id }, Write::Forget(day(3))]).await;
+    known.retain(|session| session.id != gone.id);
+    assert_eq!(all(&users[0], 4).await, right(&users[0], &known));
+    let everything =
+        store.sessions(users[0].id, Alive { now: day(0), epoch: 1 }, Slice { limit: 200, ..Slice::default() });
+    assert_eq!(everything.await.unwrap().items, right(&users[0], &known), "what was over is forgotten");
+    // A cursor that is none, or of elsewhere, breaks nothing and shows nobody else's.
+    for odd in
+        ["no cursor", "\0", "\u{e4}", "", "ffffffffffffffffffffffffffffffffffffffffffffffffff", "00", "_____________"]
+    {
+        let slice = Slice { after: Some(odd.to_owned()), search: None, limit: 200 };
+        let page = store.sessions(users[0].id, alive, slice).await.unwrap();
+        assert!(page.items.iter().all(|session| session.user == users[0].id), "{odd:?}");
+    }
+    let kept = right(&users[1], &known)[5].clone();
+    commit(vec![Write::CloseSessions { user: users[1].id, keep: Some(kept.id) }]).await;
+    assert_eq!(all(&users[1], 4).await, [kept]);
+}
+
 /// An empty store, and the open sessions of everybody in it, page by page.
 pub(crate) async fn pages_through_open_sessions(store: &SharedStore) {
     let commit = async |writes: Vec<Write>| store.commit(writes).await.unwrap();
@@ -532,18 +604,7 @@ pub(crate) async fn pages_through_open_sessions(store: &SharedStore) {
     let page = async |after: Option<String>, limit| {
         store.open_sessions(alive, Slice { after, search: None, limit }).await.unwrap()
     };
-    let all = async |limit: usize| {
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = page(after, limit).await;
-            assert!(page.items.len() <= limit);
-            found.extend(page.items);
-            match page.next {
-                Some(next) => after = Some(next),
-                None => break found,
-            }
-        }
-    };
+    let all = async |limit| pages(limit, |after| page(after, limit)).await;
     let found = all(4).await;
     for limit in [1, 24, 25, 26, 200] {
         assert_eq!(all(limit).await, found, "pages of {limit}");
@@ -578,6 +639,7 @@ pub(crate) async fn pages_through_open_sessions(store: &SharedStore) {
     }
     commit(vec![Write::CloseSessions { user: users[0].id, keep: None }]).await;
     assert!(all(7).await.iter().all(|named| named.session.user == users[1].id));
+    pages_through_sessions(store).await;
 }
 
 #[tokio::test]
@@ -765,7 +827,7 @@ async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short
     for cut_short in [false, true] {
         if cut_short {
             let db = sled::open(&data).unwrap();
-            assert_eq!(db.get("m/format").unwrap().as_deref(), Some(b"signet 2".as_slice()));
+            assert_eq!(db.get("m/format").unwrap().as_deref(), Some(b"signet 3".as_slice()));
             let index: Vec<_> = db.scan_prefix("x/e/").keys().map(Result::unwrap).collect();
             assert_eq!(index.len(), USERS as usize, "each once");
             for key in &index[700..] {
@@ -781,8 +843,29 @@ async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short
         let user = store.user_named("user7").await.unwrap().unwrap();
         assert!(!user.email_verified && user.email == "User7@example.com");
     }
+    // The one between them had no open sessions by the time of the log-in.
+    let store: SharedStore = Arc::new(Embedded::open(&data).unwrap());
+    let user = store.user_named("user7").await.unwrap().unwrap();
+    let opened: Vec<OpenSession> = (1..1_500).rev().map(|n| open(&user, n)).collect();
+    store.commit(opened.iter().map(|s| Write::OpenSession { session: s.clone(), was: 0 }).collect()).await.unwrap();
+    drop(store);
+    {
+        let db = sled::open(&data).unwrap();
+        let index: Vec<_> = db.scan_prefix("x/d/").keys().map(Result::unwrap).collect();
+        assert_eq!(index.len(), opened.len());
+        for key in index {
+            db.remove(key).unwrap();
+        }
+        db.insert("m/format", "signet 2").unwrap();
+        db.flush().unwrap();
+    }
+    let store = Embedded::open(&data).unwrap();
+    let slice = Slice { limit: 2_000, ..Slice::default() };
+    let page = store.sessions(user.id, Alive { now: day(0), epoch: 0 }, slice).await.unwrap();
+    assert_eq!((page.items, page.next), (opened, None));
+    drop(store);
     let db = sled::open(&data).unwrap();
-    db.insert("m/format", "signet 3").unwrap();
+    db.insert("m/format", "signet 4").unwrap();
     db.flush().unwrap();
     drop(db);
     assert!(Embedded::open(&data).err().unwrap().to_string().contains("another version"));

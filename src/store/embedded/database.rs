@@ -147,7 +147,7 @@ fn open_as_it_is(folder: &Path, expected: Expected, cache: u64) -> Result<Databa
     let tree = (*db).clone();
     let format = tree.get(Key::format()).map_err(|e| say(&e.to_string(), "check the disk"))?;
     match format.as_deref() {
-        Some(layout::FORMAT | layout::FORMAT_1) => {}
+        Some(format) if layout::is_known(format) => {}
         Some(_) => {
             return Err(say("it was written by another version of signet", "use that version, or export from it"));
         }
@@ -176,16 +176,15 @@ fn open_as_it_is(folder: &Path, expected: Expected, cache: u64) -> Result<Databa
         return Err(say("it has lost changes that were acknowledged", DAMAGED));
     }
     let blobs = folder.join("blobs");
-    let is_old = format.as_deref() == Some(layout::FORMAT_1);
     let watch = {
         let tree = tree.clone();
         Watch::start(move || drop(tree.flush()))
             .map_err(|e| say(&format!("cannot start its watch: {e}"), "end others"))?
     };
     let mut database = Database { tree, file, blobs, synced: HashSet::new(), mark, applied, watch, _db: db };
-    if is_old {
+    if let Some(found) = format.filter(|format| *format != layout::FORMAT) {
         let tree = database.tree.clone();
-        upgrade::from_1(&tree, || database.sync(applied))
+        upgrade::bring_up(&tree, &found, || database.sync(applied))
             .map_err(|e| say(&format!("cannot bring it to this version: {e}"), "check the disk, and start again"))?;
     }
     Ok(database)

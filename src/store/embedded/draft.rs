@@ -11,9 +11,9 @@ use sled::Tree;
 
 use super::layout::{self, Key, from_json, to_json};
 use super::{failed, merged};
-use crate::claims::{ChallengeKind, SessionId, UserId};
+use crate::claims::UserId;
 use crate::rights::Group;
-use crate::store::{Count, Member, OpenSession, Page, Revocation, Slice, StoreError, Tally, Witness, Write};
+use crate::store::{Count, Member, Page, Revocation, Slice, StoreError, Tally, Witness, Write};
 use crate::user::User;
 
 mod catalogue;
@@ -21,6 +21,7 @@ mod challenge;
 mod find;
 mod log;
 mod records;
+mod session;
 mod token;
 
 pub(super) use find::order_keys;
@@ -345,40 +346,6 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn open_session(&mut self, session: &OpenSession, was: u64) -> Outcome<()> {
-        let mut user = self.user(session.user)?.ok_or(StoreError::Changed)?;
-        if !user.is_active || user.version != was {
-            return Err(StoreError::Changed);
-        }
-        self.leave_orders(&user);
-        user.last_login = Some(session.created);
-        self.enter_orders(&user);
-        self.drop_challenges(&[Key::challenge(user.id, ChallengeKind::Reset)])?;
-        self.put(Key::user(user.id), to_json(&user)?);
-        let key = Key::session(session.user, session.id);
-        self.put(Key::over_at(session.ends, &key), Vec::new());
-        self.put(key, to_json(session)?);
-        Ok(())
-    }
-
-    fn close(&mut self, key: Vec<u8>) -> Outcome<()> {
-        if let Some(session) = self.json::<OpenSession>(&key)? {
-            self.remove(Key::over_at(session.ends, &key));
-            self.remove(key);
-        }
-        Ok(())
-    }
-
-    fn close_all(&mut self, user: UserId, keep: Option<SessionId>) -> Outcome<()> {
-        let kept = keep.map(|id| Key::session(user, id));
-        for key in self.scan(&Key::sessions(user))?.into_keys() {
-            if kept.as_ref() != Some(&key) {
-                self.close(key)?;
-            }
-        }
-        Ok(())
-    }
-
     fn user_at(&self, id: UserId, was: u64) -> Outcome<User> {
         let old = self.user(id)?.ok_or(StoreError::Changed)?;
         at_version(old.version, was)?;
@@ -453,6 +420,28 @@ impl<'a> Draft<'a> {
         self.remove(Key::superuser(old.id));
         self.leave_orders(old);
     }
+}
+
+/// A page of entries, of those that `load` makes something of: it gets their place, which is their key after so many
+/// bytes, and what lies there. Looks at some of them only; the place is where the next page goes on.
+fn leaf_through<T>(
+    entries: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
+    prefix: usize,
+    limit: usize,
+    load: impl Fn(&[u8], &[u8]) -> Outcome<Option<T>>,
+) -> Outcome<Page<T>> {
+    let mut items = Vec::new();
+    let mut last = None;
+    for (looked_at, entry) in entries.enumerate() {
+        let (key, value) = entry.map_err(|e| failed(&e))?;
+        if items.len() == limit || looked_at == SEARCH_MAX {
+            return Ok(Page { items, next: last });
+        }
+        let place = &key[prefix..];
+        last = Some(layout::to_hex(place));
+        items.extend(load(place, &value)?);
+    }
+    Ok(Page { items, next: None })
 }
 
 fn changes_users(write: &Write) -> bool {

@@ -11,21 +11,28 @@
 //! | `x/g/`, `x/p/` | a group's member; a permission's holder | `c/` | a counter of attempts |
 //! | `x/s/` | an active superuser | `a/` | an event of the audit log |
 //! | `x/j/`, `x/l/`, `x/e/` | a user by joining, log-in, address | `t/` | an API token |
-//! | `m/` | the store itself | | |
+//! | `m/` | the store itself | `x/d/` | a user's open session by its log-in |
 
 use chrono::{DateTime, Utc};
 
 use crate::audit::Event;
 use crate::claims::{ChallengeKind, GroupId, SessionId, UserId, instant, instant_of_millis};
 use crate::rights::Permission;
-use crate::store::{Revocation, StoreError, Tally};
+use crate::store::{OpenSession, Revocation, StoreError, Tally};
 use crate::user::{User, address_key};
 
 /// The version of this layout.
-pub(super) const FORMAT: &[u8] = b"signet 2";
+pub(super) const FORMAT: &[u8] = b"signet 3";
 
-/// The version before, which had no users by address. `upgrade.rs` brings it up.
+/// The versions before, which `upgrade.rs` brings up. The first had no users by address, and none had open sessions by
+/// their log-in.
 pub(super) const FORMAT_1: &[u8] = b"signet 1";
+pub(super) const FORMAT_2: &[u8] = b"signet 2";
+
+/// Whether a store of this version can be read.
+pub(super) fn is_known(format: &[u8]) -> bool {
+    [FORMAT_1, FORMAT_2, FORMAT].contains(&format)
+}
 
 /// The value of a superuser's key when administration is open to them.
 pub(super) const STAFF: &[u8] = b"staff";
@@ -140,6 +147,17 @@ impl Key {
     }
     pub(super) fn session(user: UserId, id: SessionId) -> Vec<u8> {
         join(&[&Self::sessions(user), id.bytes()])
+    }
+    /// Bytes of what follows [`Key::sessions_by_time`].
+    pub(super) const TIME_AND_ID: usize = 24;
+
+    pub(super) fn sessions_by_time(user: UserId) -> Vec<u8> {
+        join(&[b"x/d/", user.bytes()])
+    }
+    /// In the order of the log-ins, and by id where they were at once.
+    pub(super) fn session_by_time(session: &OpenSession) -> Vec<u8> {
+        let created = session.created.timestamp_micros().max(0).to_be_bytes();
+        join(&[&Self::sessions_by_time(session.user), &created, session.id.bytes()])
     }
     pub(super) fn all_tokens() -> Vec<u8> {
         b"t/".to_vec()
@@ -285,6 +303,7 @@ mod tests {
             b"x/p/".to_vec(),
             Key::challenge(user, ChallengeKind::Reset)[..2].to_vec(),
             Key::all_sessions(),
+            Key::sessions_by_time(user)[..4].to_vec(),
             Key::all_tokens(),
             Key::over(),
             Key::events(),

@@ -135,11 +135,8 @@ pub fn salvage(folder: &Path) -> Result<Salvage, CannotSalvage> {
         // What has no end was acknowledged, and lost its end later: what is left of it tells of others.
         (remains, damage) = read(true)?;
     }
-    match remains.get(&Key::format()) {
-        None | Some(layout::FORMAT | layout::FORMAT_1) => {}
-        Some(_) => {
-            return Err(say("it was written by another version of signet", "use that version"));
-        }
+    if remains.get(&Key::format()).is_some_and(|format| !layout::is_known(format)) {
+        return Err(say("it was written by another version of signet", "use that version"));
     }
     let mut judge = Judge { remains: &remains, salvage: Salvage::default(), names: BTreeMap::new() };
     judge.salvage.findings.damage = damage;

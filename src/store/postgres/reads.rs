@@ -222,13 +222,8 @@ impl Store for Postgres {
         .boxed()
     }
 
-    fn sessions(&self, user: UserId) -> Reply<'_, Vec<OpenSession>> {
-        async move {
-            let text = "select id, user_id, created, ends, epoch, address, agent from sessions \
-                where user_id = $1 order by created desc, id desc";
-            all(&self.shared.rows(text, &[(&user.bytes().to_vec(), Type::BYTEA)]).await?, rows::session)
-        }
-        .boxed()
+    fn sessions(&self, user: UserId, alive: Alive, slice: Slice) -> Reply<'_, Page<OpenSession>> {
+        async move { self.shared.sessions(user, alive, &slice).await }.boxed()
     }
 
     fn open_sessions(&self, alive: Alive, slice: Slice) -> Reply<'_, Page<NamedSession>> {

@@ -195,7 +195,7 @@ impl Server {
         let address = Address::parse(&self.url(name)).unwrap();
         let refused = Postgres::open(&address).await.err().unwrap().to_string();
         assert!(refused.contains("signet migrate"), "{refused}");
-        assert_eq!(migrate(&address).await.unwrap(), 1);
+        assert_ne!(migrate(&address).await.unwrap(), 0);
         assert_eq!(migrate(&address).await.unwrap(), 0);
         address
     }

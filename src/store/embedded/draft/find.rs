@@ -1,4 +1,4 @@
-//! How users and open sessions are found: users by an order, from a position on, of those that a filter wants.
+//! How users are found: by an order, from a position on, of those that a filter wants.
 //!
 //! A filter that names a group or a permission goes by their members and holders, when they are not too many;
 //! everything else walks along the order and stops after so many looks, to go on from there with the next page.
@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use super::{Draft, Outcome, SEARCH_MAX, failed};
+use super::{Draft, Outcome, SEARCH_MAX, failed, leaf_through};
 use crate::claims::UserId;
 use crate::store::embedded::layout::{self, Key};
-use crate::store::{Alive, NamedSession, OpenSession, Page, Slice, StoreError, UserFilter, UserOrder, UserQuery};
+use crate::store::{Page, StoreError, UserFilter, UserOrder, UserQuery};
 use crate::user::User;
 
 /// Most members and holders that are looked at one by one.
@@ -107,56 +107,16 @@ impl Draft<'_> {
             (Some(after), true) => (Bound::Included(prefix.clone()), at(after)),
         };
         let entries = self.tree.range::<Vec<u8>, _>(range);
-        let mut entries: Box<dyn Iterator<Item = _>> =
+        let entries: Box<dyn Iterator<Item = _>> =
             if query.descending { Box::new(entries.rev()) } else { Box::new(entries) };
-        let mut items = Vec::new();
-        let mut last = None;
-        for looked_at in 0.. {
-            let Some(entry) = entries.next() else { break };
-            let (key, value) = entry.map_err(|e| failed(&e))?;
-            if items.len() == query.slice.limit || looked_at == SEARCH_MAX {
-                return Ok(Page { items, next: last });
-            }
-            let position = &key[prefix.len()..];
+        leaf_through(entries, prefix.len(), query.slice.limit, |position, value| {
             let id = match query.order {
-                UserOrder::Username => &value[..],
+                UserOrder::Username => value,
                 UserOrder::DateJoined | UserOrder::LastLogin => &position[8.min(position.len())..],
             };
-            let id = UserId::from_bytes(id.try_into().map_err(|_| damaged())?);
-            last = Some(layout::to_hex(position));
-            if let Some(user) = self.user(id)?
-                && query.wants(&user)
-            {
-                items.push(user);
-            }
-        }
-        Ok(Page { items, next: None })
-    }
-}
-
-impl Draft<'_> {
-    /// By user, then by id. One whose user is gone is none.
-    pub(in crate::store::embedded) fn open_sessions(&self, alive: Alive, slice: &Slice) -> Outcome<Page<NamedSession>> {
-        let prefix = Key::all_sessions();
-        let after = slice.after.as_deref().and_then(layout::from_hex);
-        let from = after.map_or_else(|| prefix.clone(), |after| [&prefix, after.as_slice(), &[0]].concat());
-        let mut items = Vec::new();
-        let mut last = None;
-        for (looked_at, entry) in self.tree.range(from..).enumerate() {
-            let (key, value) = entry.map_err(|e| failed(&e))?;
-            let Some(place) = key.strip_prefix(prefix.as_slice()) else { break };
-            if items.len() == slice.limit || looked_at == SEARCH_MAX {
-                return Ok(Page { items, next: last });
-            }
-            last = Some(layout::to_hex(place));
-            let session: OpenSession = layout::from_json(&value)?;
-            if alive.has(&session)
-                && let Some(user) = self.user(session.user)?
-            {
-                items.push(NamedSession { session, username: user.username });
-            }
-        }
-        Ok(Page { items, next: None })
+            let user = self.user(UserId::from_bytes(id.try_into().map_err(|_| damaged())?))?;
+            Ok(user.filter(|user| query.wants(user)))
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Draft, FORGET_MAX, Outcome, SEARCH_MAX, failed};
+use super::{Draft, FORGET_MAX, Outcome, failed, leaf_through};
 use crate::audit::{Event, Filter};
 use crate::claims::{SessionId, UserId, instant};
 use crate::store::embedded::layout::{self, Key, from_json};
@@ -16,23 +16,13 @@ impl Draft<'_> {
         if let Some(after) = slice.after.as_deref().and_then(layout::from_hex) {
             to = to.min([Key::events(), after].concat());
         }
-        let mut items = Vec::new();
-        let mut last = None;
         if to < from {
-            return Ok(Page { items, next: None });
+            return Ok(Page { items: Vec::new(), next: None });
         }
-        for (looked_at, entry) in self.tree.range(from..to).rev().enumerate() {
-            let (key, value) = entry.map_err(|e| failed(&e))?;
-            if items.len() == slice.limit || looked_at == SEARCH_MAX {
-                return Ok(Page { items, next: last });
-            }
-            last = Some(layout::to_hex(&key[Key::events().len()..]));
-            let event: Event = from_json(&value)?;
-            if filter.wants(&event) {
-                items.push(event);
-            }
-        }
-        Ok(Page { items, next: None })
+        leaf_through(self.tree.range(from..to).rev(), Key::events().len(), slice.limit, |_, record| {
+            let event: Event = from_json(record)?;
+            Ok(filter.wants(&event).then_some(event))
+        })
     }
 
     pub(super) fn forget_events(&mut self, before: DateTime<Utc>) -> Outcome<()> {
@@ -85,7 +75,7 @@ impl Draft<'_> {
                     self.put(Key::forgotten(), until.to_be_bytes().to_vec());
                 }
                 self.remove(key);
-                self.remove(record);
+                if record.starts_with(&Key::all_sessions()) { self.close(record)? } else { self.remove(record) }
             }
         }
         Ok(())

@@ -10,9 +10,7 @@ impl Draft<'_> {
         match record {
             Record::Session(session) => {
                 self.must_be_there(&Key::user(session.user))?;
-                let key = Key::session(session.user, session.id);
-                self.put(Key::over_at(session.ends, &key), Vec::new());
-                self.put(key, to_json(session)?);
+                self.list(session)?;
             }
             Record::Token(token) => {
                 self.must_be_there(&Key::user(token.owner))?;

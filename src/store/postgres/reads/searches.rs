@@ -2,20 +2,52 @@
 
 use std::fmt::Write as _;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
 use super::{Outcome, has_zero, most, page};
 use crate::audit::{Event, Filter};
+use crate::claims::UserId;
 use crate::store::postgres::{Shared, Value, rows};
-use crate::store::{Alive, NamedSession, Page, Slice, UserOrder, UserQuery};
+use crate::store::{Alive, NamedSession, OpenSession, Page, Slice, UserOrder, UserQuery};
 use crate::user::User;
 
 /// Most events or sessions that one page looks at before it stops and says where to go on.
 const SEARCH_MAX: usize = 20_000;
 
-/// Sessions that are read at once where the first ones have not filled the page.
+/// Rows that are read at once where the first ones have not filled the page.
 const STRIDE: usize = 1_000;
+
+/// A page in the making, of rows of which not all are wanted.
+struct Leaf<T> {
+    items: Vec<T>,
+    limit: usize,
+    looked_at: usize,
+}
+
+impl<T> Leaf<T> {
+    fn new(limit: usize) -> Self {
+        Self { items: Vec::new(), limit, looked_at: 0 }
+    }
+
+    /// How many rows to read: most are wanted, so that the first reading usually fills the page.
+    fn stride(&self) -> usize {
+        if self.looked_at == 0 { self.limit.saturating_add(1).min(STRIDE) } else { STRIDE }
+    }
+
+    fn is_full(&self) -> bool {
+        self.items.len() == self.limit || self.looked_at == SEARCH_MAX
+    }
+
+    fn take(&mut self, item: Option<T>) {
+        self.looked_at += 1;
+        self.items.extend(item);
+    }
+
+    fn ends(self, next: Option<String>) -> Page<T> {
+        Page { items: self.items, next }
+    }
+}
 
 impl Shared {
     pub(super) async fn find_users(&self, query: &UserQuery) -> Outcome<Page<User>> {
@@ -91,51 +123,73 @@ impl Shared {
         }))
     }
 
-    /// By their ids. Most are alive: the first reading usually fills the page.
+    /// By the time of the log-in, the newest first.
+    pub(super) async fn sessions(&self, user: UserId, alive: Alive, slice: &Slice) -> Outcome<Page<OpenSession>> {
+        const TEXT: &str = "select id, user_id, created, ends, epoch, address, agent from sessions \
+            where user_id = $1 and (created, id) < ($2, $3) order by created desc, id desc limit $4";
+        let user = user.bytes().to_vec();
+        let mut after = Place::read(slice);
+        let mut leaf = Leaf::new(slice.limit);
+        loop {
+            let stride = leaf.stride();
+            let (before, id) = Place::or_the_end(after.as_ref());
+            let values: [Value; 4] =
+                [(&user, Type::BYTEA), (&before, Type::TIMESTAMPTZ), (&id, Type::BYTEA), (&most(stride), Type::INT8)];
+            let found = self.rows(TEXT, &values).await?;
+            for row in &found {
+                if leaf.is_full() {
+                    return Ok(leaf.ends(after.map(Place::text)));
+                }
+                let session = rows::session(row)?;
+                after = Some(Place(session.created, session.id.bytes().to_vec()));
+                leaf.take(alive.has(&session).then_some(session));
+            }
+            if found.len() < stride {
+                return Ok(leaf.ends(None));
+            }
+        }
+    }
+
+    /// By their ids.
     pub(super) async fn open_sessions(&self, alive: Alive, slice: &Slice) -> Outcome<Page<NamedSession>> {
         // The inner limit holds, whatever is known of the tables.
         const TEXT: &str = "select s.id, s.user_id, s.created, s.ends, s.epoch, s.address, s.agent, u.username \
             from (select * from sessions where id > $1 order by id limit $2) s join users u on u.id = s.user_id \
             order by s.id";
         let mut after = slice.after.as_deref().map(rows::from_text).unwrap_or_default();
-        let mut items = Vec::new();
-        let (mut looked_at, mut limit) = (0, slice.limit.saturating_add(1));
+        let mut leaf = Leaf::new(slice.limit);
         loop {
-            let found = self.rows(TEXT, &[(&after, Type::BYTEA), (&most(limit), Type::INT8)]).await?;
+            let stride = leaf.stride();
+            let found = self.rows(TEXT, &[(&after, Type::BYTEA), (&most(stride), Type::INT8)]).await?;
             for row in &found {
-                if items.len() == slice.limit || looked_at == SEARCH_MAX {
-                    return Ok(Page { items, next: Some(rows::to_text(&after)) });
+                if leaf.is_full() {
+                    return Ok(leaf.ends(Some(rows::to_text(&after))));
                 }
-                looked_at += 1;
                 let session = rows::session(row)?;
                 after = session.id.bytes().to_vec();
-                if alive.has(&session) {
-                    items.push(NamedSession { session, username: rows::username(rows::at(row, 7)?)? });
-                }
+                let username = rows::username(rows::at(row, 7)?)?;
+                leaf.take(alive.has(&session).then_some(NamedSession { session, username }));
             }
-            if found.len() < limit {
-                return Ok(Page { items, next: None });
+            if found.len() < stride {
+                return Ok(leaf.ends(None));
             }
-            limit = STRIDE;
         }
     }
 
     pub(super) async fn events(&self, filter: &Filter, slice: &Slice) -> Outcome<Page<Event>> {
-        let mut after = slice.after.as_deref().and_then(rows::parse_place);
         let (since, until) = (filter.since.unwrap_or(DateTime::UNIX_EPOCH), filter.until);
-        let mut items = Vec::new();
-        let mut looked_at = 0;
+        let mut after = Place::read(slice);
+        let mut leaf = Leaf::new(slice.limit);
         loop {
-            let (before, id) =
-                after.clone().unwrap_or((DateTime::from_timestamp(250_000_000_000, 0).unwrap_or_default(), vec![]));
+            let stride = leaf.stride();
+            let (before, id) = Place::or_the_end(after.as_ref());
             let until = until.unwrap_or(before).max(since);
-            let limit = most(slice.limit.saturating_add(1).clamp(1, 500));
             let values: [Value; 5] = [
                 (&since, Type::TIMESTAMPTZ),
                 (&until, Type::TIMESTAMPTZ),
                 (&before, Type::TIMESTAMPTZ),
                 (&id, Type::BYTEA),
-                (&limit, Type::INT8),
+                (&most(stride), Type::INT8),
             ];
             let bound = if filter.until.is_some() { "at < $2" } else { "at <= $2" };
             let text = format!(
@@ -144,24 +198,37 @@ impl Shared {
             );
             let found = self.rows(&text, &values).await?;
             for row in &found {
+                if leaf.is_full() {
+                    return Ok(leaf.ends(after.map(Place::text)));
+                }
                 let event: Event =
                     serde_json::from_str(rows::at(row, 0)?).map_err(|_| rows::damaged("the audit log"))?;
-                if items.len() == slice.limit || looked_at == SEARCH_MAX {
-                    return Ok(Page { items, next: after.map(|(at, id)| place(at, &id)) });
-                }
-                looked_at += 1;
-                after = Some((event.at, event.id.bytes().to_vec()));
-                if filter.wants(&event) {
-                    items.push(event);
-                }
+                after = Some(Place(event.at, event.id.bytes().to_vec()));
+                leaf.take(filter.wants(&event).then_some(event));
             }
-            if most(found.len()) < limit {
-                return Ok(Page { items, next: None });
+            if found.len() < stride {
+                return Ok(leaf.ends(None));
             }
         }
     }
 }
 
-fn place(at: DateTime<chrono::Utc>, id: &[u8]) -> String {
-    rows::place(at, id.first_chunk().unwrap_or(&[0; 16]))
+/// A place in an order of instants, and of ids where they are the same.
+struct Place(DateTime<Utc>, Vec<u8>);
+
+impl Place {
+    /// Where to go on from.
+    fn read(slice: &Slice) -> Option<Self> {
+        slice.after.as_deref().and_then(rows::parse_place).map(|(at, id)| Self(at, id))
+    }
+
+    /// What everything comes before, when nothing else is said.
+    fn or_the_end(after: Option<&Self>) -> (DateTime<Utc>, Vec<u8>) {
+        let end = || (DateTime::from_timestamp(250_000_000_000, 0).unwrap_or_default(), Vec::new());
+        after.map_or_else(end, |Self(at, id)| (*at, id.clone()))
+    }
+
+    fn text(self) -> String {
+        rows::place(self.0, self.1.first_chunk().unwrap_or(&[0; 16]))
+    }
 }
