@@ -4,6 +4,7 @@
 //! `__%48ost-signet` from a sibling domain pass for ours, one that reads the header as text drops it whole for
 //! one foreign byte, and one that deletes by name alone writes deletions that browsers refuse.
 
+use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -107,7 +108,11 @@ fn clear(name: &str) -> Result<HeaderValue, Error> {
     line(&format!("{name}={}{ATTRIBUTES}", life(0, DateTime::UNIX_EPOCH)))
 }
 
+/// What a date of HTTP can tell: 1970 to 9999. A clock can say anything.
+const DATES: RangeInclusive<i64> = 0..=253_402_300_799;
+
 fn life(seconds: u64, until: DateTime<Utc>) -> String {
+    let until = instant(until.timestamp().clamp(*DATES.start(), *DATES.end()));
     format!("; Max-Age={seconds}; Expires={}", HttpDate::from(SystemTime::from(until)))
 }
 
@@ -117,9 +122,18 @@ fn line(text: &str) -> Result<HeaderValue, Error> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use poem::http::{HeaderMap, HeaderValue, header};
 
-    use super::{SESSION, clear_session, find};
+    use super::{SESSION, clear_session, find, life};
+
+    #[test]
+    fn any_clock_gives_a_date() {
+        let told = |at| life(7, at).split_once("Expires=").unwrap().1.to_owned();
+        assert_eq!(told(DateTime::from_timestamp_nanos(1_900_000_000_999_999_999)), "Sun, 17 Mar 2030 17:46:40 GMT");
+        assert_eq!(told(DateTime::<chrono::Utc>::MIN_UTC), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(told(DateTime::<chrono::Utc>::MAX_UTC), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
 
     fn found(fields: &[&[u8]]) -> Result<Option<String>, ()> {
         let mut headers = HeaderMap::new();

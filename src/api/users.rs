@@ -15,7 +15,7 @@ use crate::api::caller::{StaffRequired, client};
 use crate::api::list::{self, Made, Tagged, slice, version};
 use crate::api::problem::{Code, Problem};
 use crate::api::session::Done;
-use crate::api::shown::{DeviceList, OpenSession, OpenSessionList, User};
+use crate::api::shown::{DeviceList, OpenSessionList, User};
 use crate::api::visit::Visit;
 use crate::app::{App, unavailable};
 use crate::claims::UserId;
