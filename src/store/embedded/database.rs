@@ -16,7 +16,7 @@ use super::aside::Aside;
 use super::failed;
 use super::layout::{self, Key};
 use super::upgrade;
-use super::watch::Watch;
+use super::watch::{LOOK_EVERY, Watch};
 use crate::store::StoreError;
 
 /// Bytes of records that are kept in memory. What sled keeps beside them is several times as much.
@@ -178,7 +178,7 @@ fn open_as_it_is(folder: &Path, expected: Expected, cache: u64) -> Result<Databa
     let blobs = folder.join("blobs");
     let watch = {
         let tree = tree.clone();
-        Watch::start(move || drop(tree.flush()))
+        Watch::start(LOOK_EVERY, move || drop(tree.flush()))
             .map_err(|e| say(&format!("cannot start its watch: {e}"), "end others"))?
     };
     let mut database = Database { tree, file, blobs, synced: HashSet::new(), mark, applied, watch, _db: db };

@@ -10,8 +10,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often it is looked whether a flush is still the one of the look before.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether a flush is still the one of the look before, usually.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Watches over flushes until it is dropped.
 pub(super) struct Watch {
@@ -25,18 +25,18 @@ pub(super) struct Watch {
 impl Watch {
     /// A watch that calls `nudge` on a thread of its own when a flush lasts: after one look, and after twice as many
     /// each time, as a nudge may itself come to wait for a slow disk.
-    pub(super) fn start(nudge: impl Fn() + Clone + Send + 'static) -> std::io::Result<Self> {
+    pub(super) fn start(look_every: Duration, nudge: impl Fn() + Clone + Send + 'static) -> std::io::Result<Self> {
         let (alive, over) = mpsc::channel();
         let current = Arc::new(AtomicU64::new(0));
         let watched = Arc::clone(&current);
         let watch = move || {
             let (mut last, mut looks) = (0, 0_u64);
-            while over.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            while over.recv_timeout(look_every) == Err(RecvTimeoutError::Timeout) {
                 let now = watched.load(Ordering::SeqCst);
                 looks = if now != 0 && now == last { looks + 1 } else { 0 };
                 last = now;
                 if looks.is_power_of_two() {
-                    tracing::warn!(seconds = looks, "the disk takes long, or a write failed unheard");
+                    tracing::warn!(looks, "the disk takes long, or a write failed unheard");
                     // Without a thread there is another look.
                     drop(std::thread::Builder::new().name("signet-nudge".to_owned()).spawn(nudge.clone()));
                 }
@@ -68,21 +68,31 @@ impl Drop for Watch {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
-    fn a_flush_that_lasts_is_nudged_and_one_that_does_not_is_left_alone() {
+    fn a_flush_that_lasts_is_nudged() {
         let (wake, woken) = mpsc::channel();
-        let mut watch = Watch::start(move || wake.send(()).unwrap_or_default()).unwrap();
+        let mut watch = Watch::start(LOOK_EVERY / 100, move || wake.send(()).unwrap_or_default()).unwrap();
         let ten = Duration::from_secs(10);
-        for _ in 0..300 {
-            watch.over(|| std::thread::sleep(LOOK_EVERY / 100));
-        }
-        assert!(woken.try_recv().is_err(), "many short ones are not a long one");
         for _ in 0..2 {
             assert!(watch.over(|| woken.recv_timeout(ten)).is_ok(), "each that lasts is nudged");
         }
         drop(watch);
+        while woken.try_recv().is_ok() {}
         assert_eq!(woken.recv_timeout(ten), Err(RecvTimeoutError::Disconnected), "the watch has ended");
+    }
+
+    #[test]
+    fn many_short_flushes_are_not_a_long_one() {
+        let (wake, woken) = mpsc::channel();
+        let mut watch = Watch::start(LOOK_EVERY / 20, move || wake.send(()).unwrap_or_default()).unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < LOOK_EVERY / 4 {
+            watch.over(|| ());
+        }
+        assert!(woken.try_recv().is_err());
     }
 }
