@@ -144,7 +144,7 @@ pub async fn make(
     client: &Client,
 ) -> Result<(ApiToken, String), Error> {
     let owner = session.id()?;
-    // Each of them is listed until its own end.
+    // Each of them is held until its own end.
     if app.revocations().endings().are_full(owner, Kind::ApiToken, app.now()) {
         return Err(Error::TooManyTokens);
     }

@@ -413,8 +413,8 @@ impl App {
         self.commit(others).await
     }
 
-    /// The writes that end older generations of the user; what was ended one by one before is dropped, as they cover
-    /// it. The record has a higher generation than the one that is stored: a session's token of that generation can only
+    /// The writes that end older generations of the user; what was ended one by one before, and is listed, is dropped, as
+    /// they cover it. The record has a higher generation than the one that is stored: a session's token of that generation can only
     /// be issued after this commit, and none by a session that had ended before.
     #[must_use]
     pub fn marks(&self, user: &User) -> Vec<Write> {

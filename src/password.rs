@@ -35,8 +35,10 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// Jobs that may wait for each worker.
 const QUEUE_PER_WORKER: usize = 16;
 
-/// How much the workers give way to other threads (setpriority(2)): as `nice` does when nothing is said.
-const NICENESS: i32 = 10;
+/// How much more than other threads the workers give way (setpriority(2)), as `nice` does when nothing is said; and the
+/// most that there is.
+const NICER: i32 = 10;
+const NICEST: i32 = 19;
 
 /// A password in clear, which no log can print and whose memory is wiped.
 #[derive(Clone)]
@@ -405,7 +407,9 @@ impl Worker {
 /// done. On Linux, where a priority is one thread's own, and lowering it is always allowed.
 fn give_way() {
     #[cfg(target_os = "linux")]
-    if let Err(why) = rustix::process::setpriority_process(None, NICENESS) {
+    if let Err(why) = rustix::process::getpriority_process(None)
+        .and_then(|now| rustix::process::setpriority_process(None, (now + NICER).min(NICEST)))
+    {
         tracing::warn!(%why, "the threads that hash passwords take as much of a core as any other");
     }
 }

@@ -40,7 +40,7 @@ const CACHE_BYTES: u64 = 64 << 20;
 pub type Beside = OnceLock<Box<dyn Any + Send + Sync>>;
 
 /// Bytes that may be kept beside a token, roughly; more than that, only in proportion to the token.
-pub const BESIDE_BYTES: usize = 4096;
+pub const BESIDE_BYTES: usize = 6144;
 
 /// A token that verified.
 #[derive(Debug)]

@@ -20,14 +20,17 @@ use crate::api::visit::{Operation, Repeats};
 use crate::app::App;
 use crate::rights::GroupTable;
 use crate::session::{self, Session};
+use crate::token::BESIDE_BYTES;
 
 /// Answers that are kept beside one token, each to another question.
 const KEPT_MAX: usize = 2;
 
-/// Bytes of a question and of a body that are kept. What is kept beside a token counts where its memory is bounded
-/// ([`crate::token::BESIDE_BYTES`]).
-const QUESTION_MAX: usize = 256;
-const BODY_MAX: usize = 4096;
+/// Bytes of an answer that is kept: its share of what is reckoned for a token, where the memory of all of them is
+/// bounded. What it says of the token itself is in proportion to it.
+const ANSWER_MAX: usize = BESIDE_BYTES / KEPT_MAX;
+
+/// Bytes of an answer beside its texts: mostly the table of its headers.
+const ANSWER_FIXED: usize = 1536;
 
 /// The answers beside one token.
 type Kept = ArcSwap<Vec<Arc<Answer>>>;
@@ -79,10 +82,10 @@ pub(crate) async fn keep(
         Ok(body) => body,
         Err(why) => return Problem::new(Code::Internal).because(why.to_string()).into_response(),
     };
-    let question = uri.path_and_query().map(PathAndQuery::as_str).filter(|question| question.len() <= QUESTION_MAX);
-    if let Some(question) = question
-        && body.len() <= BODY_MAX
-    {
+    let question = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let fields: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let token = session.token().map_or(0, str::len);
+    if ANSWER_FIXED + question.len() + fields + body.len() <= ANSWER_MAX + token {
         let answer = Answer {
             operation,
             when,
@@ -102,10 +105,37 @@ fn add(session: &Session, answer: &Arc<Answer>) {
     let Some(beside) = session.beside() else { return };
     let kept = beside.get_or_init(|| Box::new(Kept::default()));
     let Some(kept) = kept.downcast_ref::<Kept>() else { return };
-    kept.rcu(|kept| {
-        let others = kept.iter().filter(|other| other.question != answer.question);
-        // The one that was kept last stays.
-        let others = others.rev().take(KEPT_MAX - 1).cloned();
-        std::iter::once(Arc::clone(answer)).chain(others).collect::<Vec<_>>()
-    });
+    kept.rcu(|kept| with(kept, answer));
+}
+
+/// The newest one first, and as many of those before as there is room for.
+fn with(kept: &[Arc<Answer>], answer: &Arc<Answer>) -> Vec<Arc<Answer>> {
+    let others = kept.iter().filter(|other| other.question != answer.question).take(KEPT_MAX - 1);
+    std::iter::once(answer).chain(others).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_questions_are_those_whose_answers_are_kept() {
+        let answer = |question: &str| {
+            Arc::new(Answer {
+                operation: Operation::METRICS,
+                when: Repeats::Always,
+                question: question.into(),
+                groups: Weak::new(),
+                status: StatusCode::OK,
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+            })
+        };
+        let mut kept = Vec::new();
+        // Two that take turns after a third one do not push each other out.
+        for (question, expected) in [("c", "c"), ("a", "ac"), ("b", "ba"), ("a", "ab"), ("b", "ba"), ("c", "cb")] {
+            kept = with(&kept, &answer(question));
+            assert_eq!(kept.iter().map(|answer| &*answer.question).collect::<String>(), expected);
+        }
+    }
 }

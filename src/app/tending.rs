@@ -104,7 +104,12 @@ impl App {
                 tracing::info!(signer = keyring.signer().kid(), "a key that was made before signs or seals now");
             }
             if rounds.is_multiple_of(SWEEP_ROUNDS) {
-                self.0.revocations.forget(self.now() - FORGET_AFTER);
+                let app = self.clone();
+                // Of ten millions it takes its time. Whoever waits here hears of no ending meanwhile.
+                let swept = tokio::task::spawn_blocking(move || app.0.revocations.forget(app.now() - FORGET_AFTER));
+                if let Err(why) = swept.await {
+                    tracing::error!(%why, "what is over could not be forgotten");
+                }
             }
             rounds += 1;
         }

@@ -30,6 +30,9 @@ pub enum Kind {
 /// held until they are over.
 pub const UNLISTED: usize = 32;
 
+/// Counts that a table has at the least.
+const SLOTS_MIN: usize = 1 << 10;
+
 /// The endings that are held one by one, by user. Shared by all requests.
 #[derive(Debug, Default)]
 pub struct Endings(Mutex<Held>);
@@ -67,6 +70,12 @@ impl Default for Counts {
 }
 
 impl Counts {
+    /// None yet, with room for as many as others had: they need not share places to begin with.
+    fn as_many_as(others: &Self) -> Self {
+        let len = if others.counted == 0 { 0 } else { others.counted.next_power_of_two().max(SLOTS_MIN) };
+        Self { slots: vec![0; len], ..Self::default() }
+    }
+
     fn slot(&self, user: UserId) -> usize {
         let [a, b, c, d, ..] = *user.bytes();
         // Identifiers are random, and a table's length is a power of two.
@@ -79,10 +88,10 @@ impl Counts {
 
     fn add(&mut self, user: UserId, until: i64) {
         if self.slots.is_empty() {
-            self.slots.resize(1 << 10, 0);
+            self.slots.resize(SLOTS_MIN, 0);
         }
-        if self.counted >= 2 * self.slots.len() {
-            // Of two that shared a place, each is counted for both from now on.
+        if self.counted >= self.slots.len() {
+            // Of two that shared a place, each is counted for both from now on: half a count more for everybody.
             self.slots.extend_from_within(..);
         }
         let slot = self.slot(user);
@@ -95,7 +104,8 @@ impl Counts {
 impl First {
     fn forget(&mut self, now: i64) {
         if self.before.until <= now {
-            self.before = std::mem::take(&mut self.now);
+            let now = Counts::as_many_as(&self.now);
+            self.before = std::mem::replace(&mut self.now, now);
         }
     }
 }
@@ -206,8 +216,15 @@ mod tests {
             endings.learn(UserId::random(), Kind::Session, SessionId::random(), at(100));
         }
         let bytes: usize = endings.held().first.values().map(|first| first.now.slots.len()).sum();
+        assert!(bytes <= 3 * USERS, "{bytes}");
+        // From the second life on, those of the one before are counted too.
+        endings.forget(at(0));
+        for _ in 0..USERS {
+            endings.learn(UserId::random(), Kind::Session, SessionId::random(), at(100));
+        }
         assert!(endings.held().lists.is_empty(), "nobody has had many");
-        assert!(bytes <= 2 * USERS, "{bytes}");
+        endings.forget(at(100));
+        endings.forget(at(100));
         let alice = UserId::random();
         let learn = || (0..UNLISTED).for_each(|_| endings.learn(alice, Kind::Session, SessionId::random(), at(100)));
         learn();
