@@ -164,6 +164,7 @@ impl<'a> Staff<'a> {
             account::change(self.app, self.session.witness(true)?, id, &event, |user| {
                 at_version(if_match, user.version)?;
                 self.may_touch(user)?;
+                self.keeps_own_address(change, user)?;
                 let was_active = user.is_active;
                 self.apply(change, user)?;
                 let disabled = was_active && !user.is_active;
@@ -172,6 +173,17 @@ impl<'a> Staff<'a> {
             .await
         };
         self.watched(Action::ChangeUser, Some(Target::user(id, "")), act).await
+    }
+
+    /// Refuses another address for these staff's own account: there the present password is asked for, which whoever
+    /// found an open session does not know (ASVS 5.0, 7.5.1).
+    fn keeps_own_address(&self, change: &UserChange, user: &User) -> Result<(), Error> {
+        let is_other = change.profile.email.as_ref().is_some_and(|email| *email != user.email);
+        if is_other && self.session.id()? == user.id {
+            let how = "your own address is changed with PATCH /v1/me, which takes your present password";
+            return Err(Error::BeyondOwnRights(how.to_owned()));
+        }
+        Ok(())
     }
 
     /// Whether the permissions and groups that a change names exist.

@@ -565,13 +565,14 @@ export interface paths {
         };
         /**
          * List users
-         * @description In pages: `next` is the `cursor` of the page that follows, null on the last. Filters can be combined.
+         * @description In pages: `next` is the `cursor` of the page that follows, null on the last. Filters can be combined. What few are
+         *     like is looked for among so many users at a time: a page may be empty and still have a next one.
          */
         get: operations["list_users"];
         put?: never;
         /**
          * Make a user
-         * @description Without a password nobody can log in to the account until its owner has set one by a mail. Only a superuser gives flags.
+         * @description Without a password nobody can log in to the account, and no mail lets its owner set one. Only a superuser gives flags.
          */
         post: operations["create_user"];
         delete?: never;

@@ -19,7 +19,7 @@ use crate::api::visit::Visit;
 use crate::keys::digest;
 
 /// What the pages may load and do: what comes from here, and nothing inline.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// The files as they were built. A build names them in `index.html` by what is in them, so that another one is noticed.

@@ -174,7 +174,8 @@ fn reply(app: &App, user: &user::User) -> Tagged<User> {
 impl UsersApi {
     /// List users
     ///
-    /// In pages: `next` is the `cursor` of the page that follows, null on the last. Filters can be combined.
+    /// In pages: `next` is the `cursor` of the page that follows, null on the last. Filters can be combined. What few are
+    /// like is looked for among so many users at a time: a page may be empty and still have a next one.
     #[oai(path = "/v1/users", method = "get", operation_id = "list_users")]
     #[expect(clippy::too_many_arguments, reason = "each parameter of the query is one")]
     async fn list_users(
@@ -227,7 +228,7 @@ impl UsersApi {
 
     /// Make a user
     ///
-    /// Without a password nobody can log in to the account until its owner has set one by a mail. Only a superuser gives flags.
+    /// Without a password nobody can log in to the account, and no mail lets its owner set one. Only a superuser gives flags.
     #[oai(path = "/v1/users", method = "post", operation_id = "create_user")]
     async fn create_user(
         &self,

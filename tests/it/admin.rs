@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::cli::{Serving, program};
 use crate::harness::{Answer, Client, Options, Server};
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src \
     'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 fn dist() -> PathBuf {

@@ -346,6 +346,33 @@ async fn staff_reaches_no_further_than_its_own_rights() {
     assert_eq!(everything(&mut admin).await, before, "nothing was changed");
 }
 
+/// Whoever finds an open session of staff does not know the password, and could have a link for a new one sent.
+#[tokio::test]
+async fn staff_changes_its_own_address_with_its_password_only() {
+    let server = Server::start().await;
+    let flags = json!({ "is_staff": true, "email": "anna@example.com" });
+    let (mut anna, id) = server.user("anna", flags).await;
+    let path = format!("/v1/users/{id}");
+    let address = async |client: &mut Client| client.get("/v1/me").await.is(StatusCode::OK).text("email");
+    for change in [json!({ "email": "other@example.com" }), json!({ "email": "", "first_name": "Anna" })] {
+        let refused = anna.patch(&path, change).await.is(StatusCode::FORBIDDEN);
+        assert!(refused.is_problem("forbidden").text("detail").contains("PATCH /v1/me"));
+    }
+    assert_eq!(address(&mut anna).await, "anna@example.com");
+    // What stays as it is may be sent along.
+    let same = json!({ "email": "anna@example.com", "first_name": "Anna" });
+    assert_eq!(anna.patch(&path, same).await.is(StatusCode::OK).text("first_name"), "Anna");
+    let proven = json!({ "email": "other@example.com", "old_password": PASSWORD });
+    anna.patch("/v1/me", proven).await.is(StatusCode::OK);
+    assert_eq!(address(&mut anna).await, "other@example.com");
+    // A superuser is no exception, and changes that of others.
+    let mut admin = server.admin().await;
+    let own = admin.get("/v1/me").await.text("id");
+    let other = json!({ "email": "root@example.com" });
+    admin.patch(&format!("/v1/users/{own}"), other.clone()).await.is(StatusCode::FORBIDDEN);
+    admin.patch(&path, other).await.is(StatusCode::OK);
+}
+
 #[tokio::test]
 async fn the_last_active_superuser_stays_one() {
     let server = Server::start().await;
