@@ -74,17 +74,25 @@ fn keep<const N: usize>(rows: &mut [Growth], figures: [f64; N]) {
     }
 }
 
-fn told(title: &str, counts: &[usize], rows: &[Growth]) {
+/// Under each other: what has to stay as it is, nearly, and what is only told.
+fn told(title: &str, counts: &[usize], rows: &[Growth], others: &[Growth]) {
     support::table(&format!("{title}: the last of {counts:?}, beside the others"));
-    for Growth { what, figures, .. } in rows {
-        let (last, others) = figures.split_last().unwrap();
-        let beside: Vec<String> = others.iter().map(|figure| time(*figure)).collect();
-        let step = last / others.last().unwrap();
-        let ratio = format!("{step:.2}; in all {:.2}", last / figures[0]);
-        support::row(what, &time(*last), &beside.join(", "), &ratio, &format!("≤ {TARGET}"), step <= TARGET);
+    let figures = |row: &Growth| {
+        let (last, before) = row.figures.split_last().unwrap();
+        let beside: Vec<String> = before.iter().map(|figure| time(*figure)).collect();
+        let step = last / before.last().unwrap();
+        (time(*last), beside.join(", "), step, format!("{step:.2}; in all {:.2}", last / row.figures[0]))
+    };
+    for row in rows {
+        let (last, beside, step, ratio) = figures(row);
+        support::row(row.what, &last, &beside, &ratio, &format!("≤ {TARGET}"), step <= TARGET);
+    }
+    for row in others {
+        let (last, beside, _, ratio) = figures(row);
+        support::note(row.what, &last, &beside, &ratio);
     }
     println!();
-    for Growth { what, why, .. } in rows {
+    for Growth { what, why, .. } in rows.iter().chain(others) {
         println!("* {what}: {why}.");
     }
 }
@@ -124,6 +132,19 @@ impl House {
         let mut writes = writes.peekable();
         while writes.peek().is_some() {
             self.app.store().commit(writes.by_ref().take(COMMITTED).collect()).await.unwrap();
+        }
+    }
+
+    /// Where the last page of a list is.
+    async fn last_page(&self, list: &str, cookie: &str) -> String {
+        let mut page = list.to_owned();
+        loop {
+            let answer = self.answer(ask(Method::GET, &page, cookie, "")).await;
+            let answer: serde_json::Value = answer.into_body().into_json().await.unwrap();
+            match answer["next"].as_str() {
+                Some(next) => page = format!("{list}&cursor={next}"),
+                None => return page,
+            }
         }
     }
 
@@ -244,7 +265,7 @@ impl Measured {
             ];
             keep(&mut rows, figures);
         }
-        told("Users", &counts, &rows);
+        told("Users", &counts, &rows, &[]);
     }
 
     fn permissions(&self) {
@@ -275,7 +296,7 @@ impl Measured {
             ];
             keep(&mut rows, figures);
         }
-        told("Permissions of a group", &counts, &rows);
+        told("Permissions of a group", &counts, &rows, &[]);
     }
 
     fn sessions(&self) {
@@ -284,9 +305,13 @@ impl Measured {
             ("`GET /v1/session`", "the other sessions are not looked at"),
             ("a log-in without its hash, work", "one more key; the others are not looked at"),
             ("a log-out, work", "one key less; as well"),
-            ("`DELETE /v1/sessions/{sid}`, work", "whether it is one of the user's is looked for among all of theirs"),
-            ("`GET /v1/sessions`", "the list has no pages: as long as there are sessions"),
+            ("`DELETE /v1/sessions/{sid}`, work", "its key is made of the user and the session"),
+            ("`GET /v1/sessions`, a page", "a step into the index, and as many records as are on the page"),
+            ("… the last page", "as well: the cursor is a key"),
         ]);
+        // What ends as many is not held against a target.
+        let mut ends =
+            requests([("`DELETE /v1/sessions`, work", "each of those that end leaves the list: as many records")]);
         for count in counts {
             let house = &self.house;
             let name = format!("busy{count}");
@@ -322,10 +347,14 @@ impl Measured {
                     some().iter().take(4).map(end).collect()
                 }),
                 self.get("/v1/sessions", &own),
+                self.get(&self.runtime.block_on(house.last_page("/v1/sessions?limit=50", &own)), &own),
             ];
             keep(&mut rows, figures);
+            let work = Work::of(std::process::id());
+            self.runtime.block_on(house.answer(ask(Method::DELETE, "/v1/sessions", &own, "")));
+            keep(&mut ends, [work.more()]);
         }
-        told("Open sessions of one user", &counts, &rows);
+        told("Open sessions of one user", &counts, &rows, &ends);
     }
 
     fn tokens(&self) {
@@ -354,6 +383,6 @@ impl Measured {
             let first = call(|| app.tokens().verify_anew(session.token().unwrap(), app.now()).unwrap());
             keep(&mut rows, [self.request(next), first]);
         }
-        told("Tokens in use, in turn", &counts, &rows);
+        told("Tokens in use, in turn", &counts, &rows, &[]);
     }
 }
