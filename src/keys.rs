@@ -84,6 +84,9 @@ pub fn digest(secret: &[u8]) -> [u8; 32] {
     digest.as_ref().try_into().unwrap_or_default()
 }
 
+/// Bytes that a signature of the usual kinds takes in a token, with the dots around it.
+const SIGNATURE_ROOM: usize = 90;
+
 thread_local! {
     /// What signed last on this thread, under its key's fingerprint: it is made by reading the key anew, which takes nearly
     /// as long as a signature does.
@@ -197,7 +200,9 @@ pub struct Keyring {
     keys: Vec<Key>,
     /// The place of the key that signs at present.
     signer: AtomicUsize,
-    /// The only headers that are accepted, as they stand in a token.
+    /// The headers of what each key signs, as they stand in a token: those of every [`Kind`].
+    issued: Vec<[String; Kind::ALL.len()]>,
+    /// The same, and no others, are accepted.
     headers: HashMap<String, (usize, Kind)>,
     sealing: Vec<SealingKey>,
     /// The place of the key that seals at present, if any can.
@@ -268,9 +273,13 @@ impl Keyring {
     }
 
     fn new(keys: Vec<Key>, sealing: Vec<SealingKey>) -> Self {
-        let header = |(at, key): (usize, &Key)| Kind::ALL.map(|kind| (key.header(kind), (at, kind)));
-        let headers = keys.iter().enumerate().flat_map(header).collect();
-        let ring = Self { keys, signer: AtomicUsize::new(0), headers, sealing, sealer: AtomicUsize::new(0) };
+        let issued: Vec<_> = keys.iter().map(|key| Kind::ALL.map(|kind| key.header(kind))).collect();
+        let known = |(at, headers): (usize, &[String; _])| {
+            let mut headers = headers.iter();
+            Kind::ALL.map(|kind| (headers.next().cloned().unwrap_or_default(), (at, kind)))
+        };
+        let headers = issued.iter().enumerate().flat_map(known).collect();
+        let ring = Self { keys, signer: AtomicUsize::new(0), issued, headers, sealing, sealer: AtomicUsize::new(0) };
         ring.choose(None);
         ring
     }
@@ -299,7 +308,11 @@ impl Keyring {
     /// The key that signs.
     #[must_use]
     pub fn signer(&self) -> &Key {
-        &self.keys[self.signer.load(Ordering::Relaxed)]
+        &self.keys[self.signer_place()]
+    }
+
+    fn signer_place(&self) -> usize {
+        self.signer.load(Ordering::Relaxed)
     }
 
     /// Header, payload and signature of a token of the kind, by the key that signs.
@@ -307,8 +320,10 @@ impl Keyring {
     /// # Errors
     /// When the cryptographic library fails; the text is for the log.
     pub fn sign(&self, kind: Kind, payload: &[u8]) -> Result<String, String> {
-        let key = self.signer();
-        let mut token = key.header(kind);
+        let at = self.signer_place();
+        let (key, header) = (&self.keys[at], &self.issued[at][kind as usize]);
+        let mut token = String::with_capacity(header.len() + (4 * payload.len()).div_ceil(3) + SIGNATURE_ROOM);
+        token.push_str(header);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(payload, &mut token);
         let signature = key.sign(token.as_bytes())?;

@@ -181,6 +181,14 @@ impl Session {
         self.claims().map(of) == other.claims().map(of) && Arc::ptr_eq(&self.groups, &other.groups)
     }
 
+    /// Whether another look at the token that the client sent would find this very session, with nothing to do.
+    #[must_use]
+    pub fn stands(&self, app: &App) -> bool {
+        let sent = self.text.as_deref().filter(|_| self.is_as_sent());
+        let found = sent.and_then(|text| in_force(app, text)).zip(self.current.as_ref());
+        found.is_some_and(|(found, current)| Arc::ptr_eq(&found, current)) && Arc::ptr_eq(&self.groups, &app.groups())
+    }
+
     /// Whether it was not ended since it was authenticated. Asked again just before a cookie is written.
     #[must_use]
     pub fn is_alive(&self, app: &App) -> bool {
@@ -346,7 +354,7 @@ pub(crate) async fn refreshed(app: &App, mut claims: Claims) -> Result<Claims, E
 fn succeed(app: &App, session: &Session, claims: Claims) -> Result<Session, Error> {
     let (text, verified) = app.tokens().issue(claims)?;
     let length = text.len();
-    let text = (length + COOKIE_FRAME <= COOKIE_BYTES_ALLOWED).then(|| Arc::from(text));
+    let text = (length + COOKIE_FRAME <= COOKIE_BYTES_ALLOWED).then_some(text);
     let next = session.succeeded(verified, text, length);
     session.supersede(&next);
     Ok(next)
@@ -389,7 +397,7 @@ fn issue(app: &App, session: &Session, claims: Claims) -> Result<Session, Error>
     let (text, verified) = app.tokens().issue(claims)?;
     fits(text.len())?;
     let length = text.len();
-    Ok(session.succeeded(verified, Some(text.into()), length))
+    Ok(session.succeeded(verified, Some(text), length))
 }
 
 fn fits(length: usize) -> Result<(), Error> {

@@ -94,7 +94,7 @@ pub struct Tokens {
     /// Whether the data of sessions is sealed in the tokens that are minted.
     seals: bool,
     keyring: ArcSwap<Keyring>,
-    verified: Cache<Box<str>, Arc<Verified>, BySize>,
+    verified: Cache<Arc<str>, Arc<Verified>, BySize>,
     verified_api: Cache<Box<str>, Arc<VerifiedApi>, BySize>,
 }
 
@@ -113,8 +113,8 @@ fn values(value: &Value) -> usize {
 #[derive(Clone)]
 struct BySize;
 
-impl Weighter<Box<str>, Arc<Verified>> for BySize {
-    fn weight(&self, text: &Box<str>, verified: &Arc<Verified>) -> u64 {
+impl Weighter<Arc<str>, Arc<Verified>> for BySize {
+    fn weight(&self, text: &Arc<str>, verified: &Arc<Verified>) -> u64 {
         let claims = &verified.claims;
         let values = claims.data.values().map(values).sum::<usize>() + claims.groups.len() + claims.permissions.len();
         (4 * text.len() + VALUE_BYTES * values + 1024 + BESIDE_BYTES) as u64
@@ -209,19 +209,19 @@ impl Tokens {
     ///
     /// # Errors
     /// As [`Tokens::mint`].
-    pub fn issue(&self, claims: Claims) -> Result<(String, Arc<Verified>), Error> {
+    pub fn issue(&self, claims: Claims) -> Result<(Arc<str>, Arc<Verified>), Error> {
         let keyring = self.keyring.load_full();
         let (text, claims) =
             if self.seals { mint_sealed(&keyring, claims)? } else { (mint_by(&keyring, &claims)?, claims) };
-        let verified = Verified::new(claims);
+        let (text, verified) = (Arc::from(text), Verified::new(claims));
         self.remember(&text, &verified, &keyring);
         Ok((text, verified))
     }
 
     /// Remembers a token that is good by this keyring, unless another one has taken its place meanwhile: memory
     /// must not keep alive what a key that is gone has signed.
-    fn remember(&self, text: &str, verified: &Arc<Verified>, by: &Arc<Keyring>) {
-        self.verified.insert(text.into(), Arc::clone(verified));
+    fn remember(&self, text: &Arc<str>, verified: &Arc<Verified>, by: &Arc<Keyring>) {
+        self.verified.insert(Arc::clone(text), Arc::clone(verified));
         // Asked after the insertion: either the new keyring is seen here, or its clearing sees the token.
         if !Arc::ptr_eq(by, &self.keyring.load()) {
             self.verified.remove(text);
@@ -239,7 +239,7 @@ impl Tokens {
         }
         let keyring = self.keyring.load_full();
         let verified = self.verify_by(&keyring, text, now)?;
-        self.remember(text, &verified, &keyring);
+        self.remember(&text.into(), &verified, &keyring);
         Ok(verified)
     }
 

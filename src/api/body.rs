@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::DateTime;
 use poem::http::header;
 use poem::{Request, RequestBody};
@@ -82,7 +83,7 @@ impl<'a, T: ParseFromJSON + 'static, const MAX: usize> ApiExtractor<'a> for Body
     }
 }
 
-async fn read(request: &Request, body: &mut RequestBody, max: usize) -> Result<Vec<u8>, Problem> {
+async fn read(request: &Request, body: &mut RequestBody, max: usize) -> Result<Bytes, Problem> {
     let headers = request.headers();
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let is_json = types.next().is_some_and(|kind| is_json(kind.as_bytes()));
@@ -95,7 +96,7 @@ async fn read(request: &Request, body: &mut RequestBody, max: usize) -> Result<V
     }
     let body = body.take().map_err(|_| Problem::new(Code::Internal))?;
     match tokio::time::timeout(BODY_TIME_MAX, body.into_bytes_limit(max)).await {
-        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(Problem::new(Code::BodyTooLarge)),
         Ok(Err(_)) => Err(Problem::new(Code::MalformedBody)),
         Err(_) => Err(Problem::new(Code::RequestTimeout)),

@@ -73,7 +73,7 @@ pub fn set_session(token: &str, claims: &Claims, now: DateTime<Utc>) -> Result<H
         Expiry::Browser => String::new(),
         _ => life(claims.remaining(now), instant(claims.exp)),
     };
-    line(&format!("{SESSION}={token}{life}{ATTRIBUTES}"))
+    line([SESSION, "=", token, &life, ATTRIBUTES].concat())
 }
 
 /// The line that takes the session's cookie away, with the attributes that it was set with.
@@ -84,13 +84,13 @@ pub fn clear_session() -> Result<HeaderValue, Error> {
 /// The line by which a device is known from now on, for as long as any cookie.
 pub fn set_device(token: &str, now: DateTime<Utc>) -> Result<HeaderValue, Error> {
     let life = life(u64::from(LIFE_MAX), now + TimeDelta::seconds(i64::from(LIFE_MAX)));
-    line(&format!("{DEVICE}={token}{life}{ATTRIBUTES}"))
+    line([DEVICE, "=", token, &life, ATTRIBUTES].concat())
 }
 
 /// The line that sets a preference cookie for so many seconds.
 pub fn set_preference(name: &str, token: &str, now: DateTime<Utc>, seconds: u32) -> Result<HeaderValue, Error> {
     let life = life(u64::from(seconds), now + TimeDelta::seconds(i64::from(seconds)));
-    line(&format!("{PREFERENCE}{name}={token}{life}{ATTRIBUTES}"))
+    line([PREFERENCE, name, "=", token, &life, ATTRIBUTES].concat())
 }
 
 /// The line that takes a preference cookie away.
@@ -105,7 +105,7 @@ pub fn is_preference_name(name: &str) -> bool {
 }
 
 fn clear(name: &str) -> Result<HeaderValue, Error> {
-    line(&format!("{name}={}{ATTRIBUTES}", life(0, DateTime::UNIX_EPOCH)))
+    line([name, "=", &life(0, DateTime::UNIX_EPOCH), ATTRIBUTES].concat())
 }
 
 /// What a date of HTTP can tell: 1970 to 9999. A clock can say anything.
@@ -116,8 +116,8 @@ fn life(seconds: u64, until: DateTime<Utc>) -> String {
     format!("; Max-Age={seconds}; Expires={}", HttpDate::from(SystemTime::from(until)))
 }
 
-fn line(text: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(text).map_err(|_| Error::Internal("a cookie with an odd character".to_owned()))
+fn line(text: String) -> Result<HeaderValue, Error> {
+    HeaderValue::try_from(text).map_err(|_| Error::Internal("a cookie with an odd character".to_owned()))
 }
 
 #[cfg(test)]

@@ -299,6 +299,9 @@ impl Visit {
 
     async fn look_again_at_session(&self, request: &Request) -> Result<(), Error> {
         let Some(before) = self.session() else { return Ok(()) };
+        if before.stands(self.app()) {
+            return Ok(());
+        }
         let now = self.authenticate(request).await?;
         if now.agrees_with(before) {
             return Ok(());
