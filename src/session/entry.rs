@@ -2,9 +2,10 @@
 //!
 //! Unlike the rest of a session's life, all of this is durable before it is answered.
 
+use super::Session;
 use super::device::{self, Attempt};
 use super::ending::{Ending, conclude, precede};
-use super::{Session, begin, identify, issue};
+use super::issue::{begin, identify, issue};
 use crate::app::{App, unavailable};
 use crate::audit::{Action, Client, Event, Target};
 use crate::claims::{Claims, SessionId, UserId, instant};
