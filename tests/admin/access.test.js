@@ -101,16 +101,73 @@ describe("rights", { concurrency: 1 }, () => {
     assert.equal(await person.field("Staff").count(), 0);
   });
 
-  test("the last superuser keeps what makes one", async (t) => {
-    const rita = await find("rita");
-    await admin.ask("PATCH", `/v1/users/${rita.id}`, { is_superuser: false });
+  test("the last superuser who is staff keeps what makes one", async (t) => {
+    const [rita, self] = [await find("rita"), await find("admin")];
     const person = await visitor(t, { as: "admin" });
-    await person.open(`users/${(await find("admin")).id}`);
-    assert.equal(await person.button("Disable …").count(), 0);
+    const offers = async () => {
+      const acts = await Promise.all(["Disable …", "Delete …"].map((name) => person.button(name).count()));
+      const flags = await Promise.all(["Staff", "Superuser"].map((name) => person.field(name).count()));
+      return [...acts, ...flags];
+    };
+    await person.open(`users/${self.id}`);
+    assert.deepEqual(await offers(), [1, 1, 1, 1]);
+    // One who may not enter administration is no help, and the server knows it.
+    for (const change of [{ is_staff: false }, { is_superuser: false }]) {
+      await admin.ask("PATCH", `/v1/users/${rita.id}`, change);
+      for (const loss of [{ is_staff: false }, { is_superuser: false }, { is_active: false }]) {
+        assert.equal((await admin.send("PATCH", `/v1/users/${self.id}`, loss)).status, 409);
+      }
+      await person.open(`users/${self.id}`);
+      assert.deepEqual(await offers(), [0, 0, 0, 0]);
+      assert.match(await person.page.locator("main").innerText(), /the last active superuser who may enter administration/);
+      await admin.ask("PATCH", `/v1/users/${rita.id}`, { is_staff: true, is_superuser: true });
+    }
+  });
+
+  test("a group is deleted by whoever has all that its members have, and by nobody else", async (t) => {
+    const helper = await staff({ groups: ["Help desk", "Interns"] });
+    const [mine, theirs] = await Promise.all(
+      ["Within reach", "Beyond reach"].map((name) => admin.ask("POST", "/v1/groups", { name, permissions: ["wiki.view_page"] })),
+    );
+    await someone({ groups: ["Within reach", "Interns"] });
+    const beyond = await someone({ groups: ["Beyond reach", "Chief editors"] });
+    const person = await visitor(t, { as: helper.username });
+    await person.open(`groups/${theirs.id}`);
+    await person.page.getByText("Somebody in it has rights beyond your own").waitFor();
     assert.equal(await person.button("Delete …").count(), 0);
-    assert.equal(await person.field("Superuser").count(), 0);
-    assert.match(await person.page.locator("main").innerText(), /the last active superuser/);
-    await admin.ask("PATCH", `/v1/users/${rita.id}`, { is_superuser: true });
+
+    // What is refused all the same is told, and is not offered again.
+    await person.open(`groups/${mine.id}`);
+    await person.button("Delete …").waitFor();
+    await admin.ask("PATCH", `/v1/users/${beyond.id}`, { groups: ["Within reach", "Chief editors"] });
+    await person.button("Delete …").click();
+    await person.button("Delete the group", person.dialog).click();
+    await refused(person, /This reaches beyond your own rights/);
+    await person.button("Cancel", person.dialog).click();
+    await person.page.getByText("Somebody in it has rights beyond your own").waitFor();
+    assert.equal(await person.button("Delete …").count(), 0);
+    await admin.ask("PATCH", `/v1/users/${beyond.id}`, { groups: [] });
+    await person.page.reload();
+    await person.act("Delete …", "Delete the group");
+    assert.equal((await admin.send("GET", `/v1/groups/${mine.id}`)).status, 404);
+  });
+
+  test("whoever is no superuser ends the own sessions among everybody's, and those of others at their users", async (t) => {
+    const helper = await staff({ groups: ["Help desk", "Interns"] });
+    const user = await someone({ groups: ["Interns"] });
+    await new Person(base).logIn(user.username);
+    await new Person(base).logIn(helper.username);
+    const person = await visitor(t, { as: helper.username });
+    let asked = 0;
+    person.page.on("request", (request) => (asked += /\/v1\/users\//.test(request.url()) ? 1 : 0));
+    await person.open("sessions");
+    const row = (name) => person.page.locator("tr", { hasText: name });
+    assert.equal(await person.button(/^End the session/, row(user.username)).count(), 0);
+    assert.equal(await person.button(/^End the session/, row(helper.username)).count(), 2);
+    assert.equal(asked, 0);
+    await person.page.getByRole("link", { name: user.username, exact: true }).click();
+    await person.act(/^End the session of/, "End the session");
+    assert.deepEqual((await admin.ask("GET", `/v1/users/${user.id}/sessions`)).items, []);
   });
 
   test("what is refused all the same is told in the server's words, and the control goes", async (t) => {
@@ -125,6 +182,13 @@ describe("rights", { concurrency: 1 }, () => {
     await person.axe("a refused act");
     await person.screenshot("refused");
     await person.button("Cancel", person.dialog).click();
+    await person.page.getByText(`${user.username} has rights beyond your own`).waitFor();
+    for (const act of ["Disable …", "Delete …", "Take the password away …", "Save"]) {
+      assert.equal(await person.button(act).count(), 0, act);
+    }
+    const { groups } = await admin.ask("POST", "/v1/users", { username: "in-reach", password: PASSWORD, groups: ["Interns"] });
+    await person.open(`users/${(await find("in-reach")).id}`);
+    assert.deepEqual(groups, ["Interns"]);
     await admin.ask("PATCH", `/v1/users/${helper.id}`, { is_staff: false });
     await person.field("Given name").fill("Zoe");
     await person.button("Save").click();
@@ -174,13 +238,52 @@ describe("a session that ends, and what is not saved", { concurrency: 1 }, () =>
     await person.page.getByRole("heading", { name: "Log in" }).waitFor();
   });
 
-  test("another tab that logs somebody else in is noticed", async (t) => {
+  test("another tab or window that logs somebody else in is noticed", async (t) => {
     const person = await visitor(t, { as: "rita" });
     await person.open("groups");
     await person.logIn("hilda");
     await person.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
     await person.page.locator(".who", { hasText: "hilda" }).waitFor();
     await person.ready();
+    await person.logIn("rita");
+    await person.page.evaluate(() => window.dispatchEvent(new Event("focus")));
+    await person.page.locator(".who", { hasText: "rita" }).waitFor();
+    await person.ready();
+  });
+
+  test("the log-in in place stays, whatever is pressed", async (t) => {
+    const user = await someone();
+    const clerk = await staff({ is_superuser: true });
+    const person = await visitor(t, { as: clerk.username });
+    await person.open(`users/${user.id}`);
+    await person.field("Given name").fill("Typed");
+    await endSessions(clerk.username);
+    await person.button("Save").click();
+    const title = person.dialog.getByText("Your session has ended");
+    await title.waitFor();
+    for (let i = 0; i < 4; i += 1) await person.page.keyboard.press("Escape");
+    // A browser that closes it all the same finds it open again.
+    await person.page.evaluate(() => document.querySelector("dialog[open]").close());
+    await title.waitFor();
+    await person.field("Password", person.dialog).fill(PASSWORD);
+    await person.button("Log in", person.dialog).click();
+    await person.said("The user is saved.");
+    assert.equal((await fresh(user)).first_name, "Typed");
+  });
+
+  test("a look that is under way while somebody logs out is no end of a session", async (t) => {
+    const person = await visitor(t, { as: (await staff()).username });
+    await person.open("");
+    // The look that the charts are drawn from comes back when nobody is logged in any more.
+    await person.page.route("**/v1/figures", async (route) => {
+      await new Promise((later) => setTimeout(later, 400));
+      await route.continue();
+    });
+    await person.page.waitForRequest("**/v1/figures");
+    await person.button("Log out").click();
+    await person.page.getByRole("heading", { name: "Log in" }).waitFor();
+    await person.page.waitForTimeout(800);
+    assert.equal(await person.page.locator("dialog[open]").count(), 0);
   });
 
   test("leaving what is not saved asks first", async (t) => {

@@ -28,7 +28,8 @@ describe("looking", { concurrency: 1 }, () => {
   });
 
   test("users are found by search, filters and order, and leafed through forth and back", async (t) => {
-    const person = await visitor(t, { as: "rita" });
+    // As wide as it takes for every column to be there.
+    const person = await visitor(t, { as: "rita", width: 1600 });
     await person.open("users");
     const names = () => person.page.locator("tbody th a").allInnerTexts();
     const from = async (query) => (await admin.ask("GET", `/v1/users?${query}`)).items.map(({ username }) => username);
@@ -80,6 +81,10 @@ describe("looking", { concurrency: 1 }, () => {
     await shows("order=last_login");
     await person.button("Last log-in").click();
     await shows("order=-last_login");
+    await person.button("Since").click();
+    await shows("order=date_joined");
+    await person.button("Since").click();
+    await shows("order=-date_joined");
     await person.field("Search").fill("nobody is called this");
     await person.page.getByText("Nobody is like that.").waitFor();
   });
@@ -122,5 +127,112 @@ describe("looking", { concurrency: 1 }, () => {
     await person.act(/^End the session of someone/, "End the session", person.page.locator("tr", { hasText: user.username }));
     await person.said("The session has ended.");
     assert.deepEqual((await admin.ask("GET", `/v1/users/${user.id}/sessions`)).items, []);
+  });
+
+  test("a page that is empty although there is more says so, and leads on", async (t) => {
+    const person = await visitor(t, { as: "rita" });
+    const asked = { users: 0, audit: 0 };
+    const empty = (list) => (route) => {
+      asked[list] += 1;
+      return route.fulfill({ json: { items: [], next: `more${asked[list]}` } });
+    };
+    await person.page.route("**/v1/users?*", empty("users"));
+    await person.open("users?search=rare");
+    await person.page.getByText("None among those that were looked through so far. There are more.").waitFor();
+    assert.equal(asked.users, 5, "it goes on by itself for a while, and not for ever");
+    await person.axe("nothing so far");
+    await person.page.unroute("**/v1/users?*");
+    await person.page.route("**/v1/users?*", async (route) => {
+      const url = new URL(route.request().url());
+      assert.equal(url.searchParams.get("cursor"), "more5");
+      url.searchParams.delete("cursor");
+      url.searchParams.set("search", "rita");
+      await route.continue({ url: url.href });
+    });
+    await person.button("Look further").click();
+    await person.page.getByRole("link", { name: "rita", exact: true }).waitFor();
+    await person.page.unroute("**/v1/users?*");
+
+    await person.page.route("**/v1/users?*", empty("users"));
+    await person.open("permissions/wiki/view_page");
+    await person.page.getByText("None among those that were looked through so far. There are more.").waitFor();
+    await person.page.route("**/v1/audit?*", empty("audit"));
+    await person.open("audit?user=nobody");
+    await person.page.getByText("None among those that were looked through so far. There are more.").waitFor();
+    assert.equal(asked.audit, 5);
+
+    // Who leaves meanwhile waits for nothing.
+    await person.page.unroute("**/v1/audit?*");
+    await person.page.route("**/v1/audit?*", async (route) => {
+      asked.audit += 1;
+      await new Promise((later) => setTimeout(later, 500));
+      await route.fulfill({ json: { items: [], next: "more" } }).catch(() => undefined);
+    });
+    await person.page.getByRole("link", { name: "Groups", exact: true }).click();
+    await person.page.getByRole("link", { name: "Interns" }).waitFor();
+    asked.audit = 0;
+    const asking = person.page.waitForRequest("**/v1/audit?*");
+    await person.page.getByRole("link", { name: "Audit log" }).click();
+    await asking;
+    await person.page.getByRole("link", { name: "Permissions", exact: true }).click();
+    await person.page.getByRole("link", { name: "auth.add_user" }).waitFor();
+    await person.page.waitForTimeout(1_200);
+    assert.equal(asked.audit, 1);
+  });
+
+  test("a filter that the server refuses leaves the filters where they are", async (t) => {
+    const person = await visitor(t, { as: "rita" });
+    const field = person.field("Permission");
+    const fault = person.page.getByText("A permission is app_label.codename, such as polls.vote.");
+    await person.open("users?permission=no-such-form");
+    await person.page.getByText("The parameter `permission` has to be as app_label.codename.").waitFor();
+    assert.equal(await field.inputValue(), "no-such-form");
+    assert.equal(await field.getAttribute("aria-invalid"), "true");
+    await person.axe("a refused filter");
+    await person.screenshot("refused-filter");
+    await field.fill("wiki.view_page");
+    await field.press("Enter");
+    await person.page.locator("tbody th a").first().waitFor();
+    assert.equal(await fault.count(), 0);
+    // What can be no permission is not asked for at all.
+    let asked = 0;
+    person.page.on("request", (request) => (asked += request.url().includes("/v1/users?") ? 1 : 0));
+    await field.fill("wiki view page");
+    await field.press("Enter");
+    await fault.waitFor();
+    assert.equal(asked, 0);
+    assert.equal(new URL(person.page.url()).searchParams.get("permission"), "wiki.view_page");
+    await field.fill("");
+    await person.page.waitForFunction(() => !location.search.includes("permission"));
+    assert.equal(await fault.count(), 0);
+  });
+
+  test("an address in the middle of a list does not claim a number", async (t) => {
+    const { next } = await admin.ask("GET", "/v1/users?limit=50");
+    const person = await visitor(t, { as: "rita" });
+    await person.open(`users?cursor=${next}`);
+    const pager = person.page.getByRole("navigation", { name: "Pages" });
+    assert.equal(await pager.getByRole("status").innerText(), "50 users");
+    await person.button("First").click();
+    await person.page.getByText("Page 1, 50 users").waitFor();
+  });
+
+  test("where several nodes answer in turn, the charts stay with one and say so", async (t) => {
+    const person = await visitor(t, { as: "rita" });
+    let turn = 0;
+    await person.page.route("**/v1/figures", async (route) => {
+      const response = await route.fetch();
+      const figures = await response.json();
+      turn += 1;
+      const isFirst = turn % 2 === 1;
+      const requests = isFirst ? turn * 10 : 1_000_000;
+      await route.fulfill({ json: { ...figures, store: "postgres", node: isFirst ? "one" : "two", verified_requests: requests } });
+    });
+    await person.open("");
+    await person.page.getByText("these are the figures of node one alone. Others that answer here: two.").waitFor();
+    await person.page.waitForFunction(() => Number(document.querySelector(".chart dd").textContent) > 0);
+    assert.match(await person.page.locator(".chart").first().innerText(), /\d0 since the start/);
+    assert.doesNotMatch(await person.page.locator(".chart").first().innerText(), /1,000,000/);
+    await person.axe("several nodes");
   });
 });
