@@ -7,6 +7,9 @@ import { PASSWORD } from "./signet.js";
 
 scene();
 
+/** Waits for what is said, and lets it pass by itself. */
+const heard = (person, text) => person.page.locator(".notices", { hasText: text }).waitFor();
+
 /** Somebody's keys. Where the focus is comes of them alone: nothing here moves it. */
 function keysOf(person) {
   const { page } = person;
@@ -85,7 +88,7 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     await page.locator(".chips", { hasText: "Interns" }).first().waitFor();
     await tabTo("Save");
     await keyboard.press("Enter");
-    await person.said("The user is saved.");
+    await heard(person, "The user is saved.");
     const now = await fresh(user);
     assert.deepEqual([now.first_name, now.groups], ["Kay", ["Interns"]]);
     await backTo("Disable …");
@@ -97,7 +100,7 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     await keyboard.press("Enter");
     await tabTo(`Disable ${user.username}`);
     await keyboard.press("Enter");
-    await person.said(`${user.username} is disabled.`);
+    await heard(person, `${user.username} is disabled.`);
     assert.equal((await fresh(user)).is_active, false);
   });
 
@@ -124,17 +127,17 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     await tabTo("Add a user");
     await keyboard.type(user.username);
     await keyboard.press("Enter");
-    await person.said(`${user.username} is in Keyboard club.`);
+    await heard(person, `${user.username} is in Keyboard club.`);
     assert.deepEqual((await fresh(user)).groups, ["Keyboard club"]);
     await page.getByRole("link", { name: user.username }).waitFor();
     await press(`Take out ${user.username}`);
     await press("Take out");
-    await person.said(`${user.username} is out of Keyboard club.`);
+    await heard(person, `${user.username} is out of Keyboard club.`);
     assert.deepEqual((await fresh(user)).groups, []);
     await backTo("Delete …");
     await keyboard.press("Enter");
     await press("Delete the group");
-    await person.said("The group Keyboard club is deleted.");
+    await heard(person, "The group Keyboard club is deleted.");
     await page.getByRole("heading", { name: "Groups", exact: true }).waitFor();
   });
 
@@ -154,7 +157,7 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     await tabTo("Mine");
     assert.equal(await person.dialog.getByRole("radio").nth(1).isChecked(), true);
     await press("Save both");
-    await person.said("The user is saved.");
+    await heard(person, "The user is saved.");
     assert.equal((await fresh(user)).first_name, "Mine");
   });
 

@@ -238,6 +238,9 @@ describe("a user", { concurrency: 2 }, () => {
     const rows = person.page.getByRole("region", { name: `Open sessions of ${user.username}` }).locator("tbody tr");
     assert.equal(await rows.count(), 50);
     await person.page.getByText("The newest 50 sessions; there are more.").waitFor();
+    await person.button("Show more").scrollIntoViewIfNeeded();
+    await person.axe("more sessions");
+    await person.screenshot("show-more");
     await person.button("Delete …").click();
     assert.match(await person.dialog.innerText(), /This ends every open session and 0 API tokens/);
     await person.button("Cancel", person.dialog).click();
