@@ -8,7 +8,7 @@ import solid from "vite-plugin-solid";
 const server = process.env["SIGNET_URL"] ?? "http://localhost:8000";
 // The policy that the server sends with the built pages.
 const policy =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
   "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 const proxy = { "/v1": server };
 

@@ -5,31 +5,35 @@ import { confirm, type Question } from "./ui/dialog";
 
 export type Outcome = { name: string; refused?: string };
 
+/** What came of it, for those who were reached before it was stopped. */
+export type Outcomes = { of: number; outcomes: Outcome[] };
+
 /** Asks once, then acts on each; tells what was refused for whom at the end. */
 export function onEach<T>(
   items: readonly T[],
   name: (item: T) => string,
   question: Omit<Question, "perform">,
   act: (item: T) => Promise<void>,
-  ended: (outcomes: Outcome[]) => Promise<void>,
+  ended: (came: Outcomes) => Promise<void>,
 ): void {
   confirm({
     ...question,
     perform: async (tell, signal) => {
       const outcomes: Outcome[] = [];
-      for (const [at, item] of items.entries()) {
+      for (const item of items) {
         if (signal.aborted) break;
-        tell({ done: at, of: items.length, now: name(item) });
+        tell({ done: outcomes.length, of: items.length, now: name(item) });
         try {
           await act(item);
           outcomes.push({ name: name(item) });
         } catch (error) {
           const { problem } = refusal(error);
-          outcomes.push({ name: name(item), refused: `${problem.detail} (request ${problem.request_id})` });
+          const request = problem.request_id === "" ? "" : ` (request ${problem.request_id})`;
+          outcomes.push({ name: name(item), refused: `${problem.detail}${request}` });
         }
       }
-      tell({ done: items.length, of: items.length, now: "" });
-      await ended(outcomes);
+      tell({ done: outcomes.length, of: items.length, now: "" });
+      await ended({ of: items.length, outcomes });
     },
   });
 }

@@ -2,7 +2,7 @@
 // from, and when that is not the present one any more, both changes are put side by side.
 
 import { For, Match, Show, Switch, createMemo, createSignal } from "solid-js";
-import { Refusal, type Tagged } from "./api";
+import { TRIES, isOutdated, tagOf, type Tagged } from "./api";
 import { Modal } from "./ui/dialog";
 import { createSubmission, guard } from "./ui/form";
 import { Problem, say } from "./ui/notice";
@@ -58,7 +58,10 @@ export function createEditor<T extends object>(given: {
 }) {
   const { fields } = given;
   const value = (record: T, key: keyof T & string): Value => record[key] as Value;
+  // What the draft was made from. Not always the newest: as long as a change of somebody else contradicts the draft, the
+  // old state and its tag are kept, so that the draft cannot be saved over it unseen.
   const [base, setBase] = createSignal(given.first);
+  const [latest, setLatest] = createSignal(given.first);
   const [draft, setDraft] = createSignal<T>(given.first.record);
   const [theirs, setTheirs] = createSignal<Tagged<T> | undefined>();
 
@@ -70,51 +73,70 @@ export function createEditor<T extends object>(given: {
   const amount = () => Object.keys(change()).length;
   guard(() => amount() > 0);
 
-  const accept = (saved: Tagged<T>) => {
+  /** What was typed on top of one state, on top of another. */
+  const moved = (was: T, now: T, typed: T): T => {
+    const found = clashes(fields, value, was, now, typed);
+    return { ...now, ...Object.fromEntries(found.map(({ field, merged }) => [field.key, merged])) };
+  };
+
+  /** What was sent is saved; what was typed since is not, and stays. */
+  const accept = (sent: T, saved: Tagged<T>) => {
     setTheirs(undefined);
+    setLatest(saved);
+    setDraft((typed) => moved(sent, saved.record, typed));
     setBase(saved);
-    setDraft(() => saved.record);
   };
 
-  /** The record has changed, by an act of one's own beside the form: what is typed stays. */
+  /** The record has changed, by an act of one's own beside the form or by somebody else: what is typed stays. */
   const rebase = (now: Tagged<T>) => {
-    const found = clashes(fields, value, base().record, now.record, draft());
-    const merged = Object.fromEntries(found.map(({ field, merged }) => [field.key, merged])) as Partial<T>;
+    setLatest(now);
+    const was = base().record;
+    if (clashes(fields, value, was, now.record, draft()).some(({ isOpen }) => isOpen)) return;
+    setDraft((typed) => moved(was, now.record, typed));
     setBase(now);
-    setDraft(() => ({ ...now.record, ...merged }));
   };
 
-  const send = async (record: T): Promise<void> => {
-    try {
-      accept(await given.save(difference(base().record, record), base().tag));
-      say(given.said);
-    } catch (error) {
-      const code = error instanceof Refusal ? error.problem.code : undefined;
-      if (code !== "precondition_failed" && code !== "conflict") throw error;
+  const send = async (): Promise<void> => {
+    for (let left = TRIES; ; left -= 1) {
+      const sent = draft();
+      try {
+        accept(sent, await given.save(difference(base().record, sent), tagOf(base())));
+        say(given.said);
+        return;
+      } catch (error) {
+        if (!isOutdated(error) || left === 1) throw error;
+      }
       const now = await given.load();
-      const isTheirs = fields.some(({ key }) => !same(value(base().record, key), value(now.record, key)));
-      setDraft(() => record);
-      if (isTheirs) {
+      if (fields.some(({ key }) => !same(value(base().record, key), value(now.record, key)))) {
         setTheirs(now);
         return;
       }
       // What else of the record has changed is nothing of this form.
       rebase(now);
-      await send(draft());
     }
   };
-  const form = createSubmission(() => send(draft()));
+  const form = createSubmission(send);
+
+  /** Both changes were seen, and this is what comes of them. */
+  const take = (theirs: Tagged<T>, merged: Record<string, Value>) => {
+    setTheirs(undefined);
+    setLatest(theirs);
+    setBase(theirs);
+    setDraft(() => ({ ...theirs.record, ...merged }));
+  };
 
   return {
     form,
-    base,
+    /** The newest state that is known. */
+    record: () => latest().record,
     draft,
     amount,
     rebase,
     set: (part: Partial<T>) => setDraft((draft) => ({ ...draft, ...part })),
     undo: () => {
       form.setRefused(undefined);
-      setDraft(() => base().record);
+      setBase(latest());
+      setDraft(() => latest().record);
     },
     /** The place where two changes are put side by side. */
     Merge: () => (
@@ -123,14 +145,10 @@ export function createEditor<T extends object>(given: {
           <Merge
             clashes={clashes(fields, value, base().record, theirs.record, draft())}
             onKeep={(merged) => {
-              setTheirs(undefined);
-              setBase(theirs);
-              setDraft(() => ({ ...theirs.record, ...merged }));
+              take(theirs, merged);
             }}
             onSave={async (merged) => {
-              setTheirs(undefined);
-              setBase(theirs);
-              setDraft(() => ({ ...theirs.record, ...merged }));
+              take(theirs, merged);
               await form.run();
             }}
           />

@@ -5,6 +5,8 @@ import { api, got, refusal, type Figures, type Refusal } from "./api";
 
 const EVERY = 2_000;
 const KEPT = 150;
+/** How long the node that the charts are of may be silent, in milliseconds, before they are of another one. */
+const SILENT_MAX = 60_000;
 
 /** What happened between two looks. */
 export type Point = {
@@ -21,15 +23,27 @@ export type Point = {
 const [latest, setLatest] = createSignal<Figures | undefined>();
 const [points, setPoints] = createSignal<readonly Point[]>([]);
 const [trouble, setTrouble] = createSignal<Refusal | undefined>();
-export { latest, points, trouble };
+const [others, setOthers] = createSignal<readonly string[]>([]);
+/** `others` are the nodes that answer here too, and of which nothing is drawn. */
+export { latest, others, points, trouble };
+
+let heardAt = 0;
 
 function take(now: Figures): void {
-  const before = latest();
-  setLatest(now);
   setTrouble(undefined);
-  // Counters begin anew with the server, and another node has its own.
-  const isSame = before?.node === now.node && before.uptime_seconds <= now.uptime_seconds;
-  if (!isSame) {
+  const before = latest();
+  const isSame = before === undefined || before.node === now.node;
+  // Each node counts by itself. Where several answer in turn, the charts stay with one for as long as it is heard.
+  if (!isSame && Date.now() - heardAt < SILENT_MAX) {
+    const node = now.node ?? "";
+    if (!others().includes(node)) setOthers((others) => [...others, node].sort());
+    return;
+  }
+  heardAt = Date.now();
+  setLatest(now);
+  if (!isSame) setOthers([]);
+  // Counters begin anew with the server.
+  if (before === undefined || !isSame || before.uptime_seconds > now.uptime_seconds) {
     setPoints([]);
     return;
   }

@@ -1,8 +1,9 @@
 // Who is logged in, and what the server would let them do: the rules of the administration, so that nobody is shown a
 // control that would be refused. The server decides; this only foretells.
 
-import { createSignal } from "solid-js";
-import { api, allGroups, begin, end, got, onForbidden, type Group, type User } from "./api";
+import { createEffect, createSignal, on } from "solid-js";
+import { api, allGroups, begin, defined, end, got, leaf, onForbidden, type Group, type User } from "./api";
+import { count } from "./format";
 
 export type Me = { user: User; permissions: ReadonlySet<string> };
 
@@ -17,32 +18,61 @@ export function mine(): Me {
 
 export const somebody = me;
 
+let partings = 0;
+
 /** Asks the server who is logged in. */
 export async function meet(): Promise<void> {
+  const before = partings;
   const user = await got(api.GET("/v1/me"));
   const permissions = await got(api.GET("/v1/me/permissions"));
+  // What was asked before a log-out says nothing any more.
+  if (partings !== before) return;
   begin();
   setMe({ user, permissions: new Set(permissions.items) });
 }
 
-onForbidden(() => {
-  if (me() !== undefined) void meet().catch(() => undefined);
+/** The same after an act that may have changed the own rights. That it was done stays true when this fails. */
+export async function meetAgain(): Promise<void> {
+  if (me() !== undefined) await meet().catch(() => undefined);
+}
+
+/** The own record has changed, and this is what it is now. */
+export function become(user: User): void {
+  setMe((me) => me && { ...me, user });
+}
+
+const [refusals, setRefusals] = createSignal(0);
+
+onForbidden((isAct) => {
+  void meetAgain().then(() => {
+    if (isAct) setRefusals((count) => count + 1);
+  });
 });
 
+/** Reads anew what a page shows when an act was refused for want of rights, so that no control stays that is refused. */
+export function whenRefused(readAnew: () => Promise<void>): void {
+  createEffect(on(refusals, () => void readAnew(), { defer: true }));
+}
+
 // Another tab may have logged somebody else in, and what is done here would be done in their name.
-document.addEventListener("visibilitychange", () => {
+const look = () => {
   const before = me();
   if (document.visibilityState !== "visible" || before === undefined) return;
   void meet().then(
     () => {
-      if (mine().user.id !== before.user.id) location.reload();
+      const now = me();
+      if (now !== undefined && now.user.id !== before.user.id) location.reload();
     },
     () => undefined,
   );
-});
+};
+document.addEventListener("visibilitychange", look);
+// A window beside another one is seen all the time.
+addEventListener("focus", look);
 
 /** Nobody is logged in any more. */
 export function part(): void {
+  partings += 1;
   end();
   setMe(undefined);
 }
@@ -79,20 +109,26 @@ export function mayTouch(user: User, groups: readonly Group[]): boolean {
 export const mayGiveGroup = (name: string): boolean => isSuperuser() || mine().user.groups.includes(name);
 export const mayChangeGroup = (group: Group): boolean => group.permissions.every(holds);
 
+/** A permission of no catalogue: only superusers have it, and by a permission the store finds them without a walk. */
+const OF_SUPERUSERS = "signet.superuser";
+
 /**
- * Whether nobody else could administer everything if it were not for this user. That can only be oneself: nobody but
- * another superuser may touch a superuser.
+ * Whether it is the last active superuser who may enter administration. That can only be oneself: whoever looks is one,
+ * and nobody but another superuser may touch a superuser.
  */
 export async function isLastSuperuser(user: User): Promise<boolean> {
   if (!isMe(user) || !user.is_superuser) return false;
-  const query = { is_superuser: true, is_active: true, limit: 2 };
-  const { items } = await got(api.GET("/v1/users", { params: { query } }));
-  return items.length < 2;
+  const query = { permission: OF_SUPERUSERS, is_superuser: true, is_staff: true, limit: 2 };
+  const { items, next } = await leaf(
+    (cursor) => got(api.GET("/v1/users", { params: { query: defined({ ...query, cursor }) } })),
+    undefined,
+  );
+  return items.length < 2 && !next;
 }
 
 /** The groups to add somebody to: all of them, or those that one is in oneself. */
 export async function findGroups(search: string): Promise<{ name: string; about: string }[]> {
-  const about = ({ name, permissions }: Group) => ({ name, about: `${permissions.length.toString()} permissions` });
+  const about = ({ name, permissions }: Group) => ({ name, about: count(permissions.length, "permission") });
   if (isSuperuser()) {
     const { items } = await got(api.GET("/v1/groups", { params: { query: { search, limit: 50 } } }));
     return items.map(about);

@@ -3,7 +3,7 @@
 import { A, useLocation, type RouteSectionProps } from "@solidjs/router";
 import { For, Match, Show, Switch, createEffect, createResource, createSignal, on, type JSX } from "solid-js";
 import { api, done, goOn, got, isExpired, refusal, underWay, type Refusal } from "./api";
-import { meet, mine, part, somebody } from "./me";
+import { meet, meetAgain, mine, part, somebody } from "./me";
 import { Modal, Questions } from "./ui/dialog";
 import { TextField, createSubmission, leaving } from "./ui/form";
 import { Notices, Problem } from "./ui/notice";
@@ -50,9 +50,7 @@ export function Shell(props: RouteSectionProps) {
         </Switch>
       </Show>
       <Questions />
-      <Show when={isExpired()}>
-        <LogInAgain />
-      </Show>
+      <Show when={isExpired() && somebody()?.user.username}>{(username) => <LogInAgain username={username()} />}</Show>
       <Notices />
     </>
   );
@@ -102,26 +100,19 @@ function LogIn() {
 }
 
 /** The session has ended meanwhile: in place, so that nothing that was typed is lost. */
-function LogInAgain() {
+function LogInAgain(props: { username: string }) {
   const [password, setPassword] = createSignal("");
   const form = createSubmission(async () => {
-    const { username } = mine().user;
-    await got(api.POST("/v1/login", { body: { username, password: password() } }));
+    await got(api.POST("/v1/login", { body: { username: props.username, password: password() } }));
     goOn();
-    await meet();
+    await meetAgain();
   });
   return (
     <Modal title="Your session has ended">
       <p>Log in again to go on where you were. Nothing that you typed is lost.</p>
       <form onSubmit={form.submit}>
         <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
-        <TextField
-          label="Name"
-          value={mine().user.username}
-          onInput={() => undefined}
-          autocomplete="username"
-          readonly
-        />
+        <TextField label="Name" value={props.username} onInput={() => undefined} autocomplete="username" readonly />
         <TextField
           label="Password"
           type="password"

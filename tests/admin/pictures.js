@@ -13,7 +13,7 @@ const later = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 try {
   await mkdir(PICTURES, { recursive: true });
   const { base } = await startSignet((end) => ends.push(end), "--throttle", "off");
-  const admin = await settle(base);
+  const admin = await settle(base, 10_000);
   const browser = await startBrowser((end) => ends.push(end));
   const context = await browser.newContext({ viewport: { width: 1100, height: 720 }, locale: "en-GB", reducedMotion: "reduce" });
   const page = await context.newPage();

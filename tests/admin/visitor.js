@@ -15,10 +15,21 @@ function watch() {
   addEventListener("securitypolicyviolation", (event) => {
     window.__tell(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
   });
+  // What comes of a key or a click is expected within half a second; of a request that was made because of one, within
+  // half a second of its answer, however long that took.
+  let expected = 0;
+  const expect = () => (expected = performance.now() + 500);
+  for (const kind of ["keydown", "pointerdown", "click"]) addEventListener(kind, expect, true);
+  const { fetch } = window;
+  window.fetch = (...given) => {
+    const answer = fetch(...given);
+    if (performance.now() < expected) answer.then(expect, expect);
+    return answer;
+  };
   new PerformanceObserver((list) => {
     for (const shift of list.getEntries()) {
       // What moves inside of a control is the browser's own.
-      if (shift.hadRecentInput || shift.sources.every(({ node }) => node === null)) continue;
+      if (shift.hadRecentInput || shift.startTime < expected || shift.sources.every(({ node }) => node === null)) continue;
       const moved = shift.sources.map(({ node }) => node?.outerHTML?.slice(0, 120) ?? node?.textContent);
       window.__tell(`layout shift of ${shift.value}: ${moved.join(" | ")}`);
     }

@@ -1,4 +1,4 @@
-// Ten thousand users in groups as a company has them, the same in every run.
+// Users in groups as a company has them, the same in every run.
 
 import { createHash } from "node:crypto";
 import { PASSWORD, Person } from "./signet.js";
@@ -56,7 +56,6 @@ const FAMILY = [
 export const identity = (text) => createHash("sha256").update(text).digest().subarray(0, 16).toString("base64url");
 
 const NAMES = Object.keys(GROUPS);
-export const USERS = 10_000;
 
 function user(number) {
   const draw = createHash("sha256").update(`user ${number}`).digest();
@@ -82,13 +81,13 @@ function user(number) {
   };
 }
 
-/** Fills a new server; gives its superuser. */
-export async function settle(base) {
+/** Fills a new server with so many users, and a few more that have names; gives its superuser. */
+export async function settle(base, users) {
   const admin = await new Person(base).logIn("admin");
   const records = [
     ...PERMISSIONS.map((permission) => ({ permission })),
     ...NAMES.map((name) => ({ group: { id: identity(name), name, permissions: GROUPS[name] } })),
-    ...Array.from({ length: USERS }, (_, at) => ({ user: user(at) })),
+    ...Array.from({ length: users }, (_, at) => ({ user: user(at) })),
   ];
   for (let at = 0; at < records.length; at += 500) {
     await admin.ask("POST", "/v1/import", { records: records.slice(at, at + 500), apply: true });

@@ -1,12 +1,14 @@
 // What was done, by whom, to what: the newest first, along a line of time.
 
 import { A, useSearchParams } from "@solidjs/router";
-import { For, Show, createMemo, createResource } from "solid-js";
-import { api, defined, got, type Event } from "../api";
+import { For, Show, createMemo } from "solid-js";
+import { api, defined, got, leaf, type Event } from "../api";
 import { agent, clock, day } from "../format";
 import { Select, TextField } from "../ui/form";
+import { Trouble, createKept } from "../ui/kept";
 import { createLater } from "../ui/later";
-import { Badge, Page, Pager, permissionPath } from "../ui/page";
+import { Badge, Page, Pager, nothing, permissionPath } from "../ui/page";
+import { Filters } from "../ui/search";
 
 /** Each action, and how it is told. */
 const ACTIONS: [action: string, told: string][] = [
@@ -64,24 +66,15 @@ export function Audit() {
     since: instant(query.since),
     until: instant(query.until),
   });
-  const read = async (cursor: string | undefined) => {
-    // A page of a narrow search may be empty and still have a next one.
-    let next = cursor;
-    const items: Event[] = [];
-    do {
-      const page = await got(
-        api.GET("/v1/audit", { params: { query: defined({ ...wanted(), cursor: next, limit: 50 }) } }),
-      );
-      items.push(...page.items);
-      next = page.next ?? undefined;
-    } while (items.length === 0 && next !== undefined);
-    return { items, next };
-  };
-  const [page, { refetch }] = createResource(
+  const page = createKept(
     () => JSON.stringify([wanted(), query.cursor]),
-    () => read(query.cursor),
+    (_, signal) => {
+      const read = (cursor: string | undefined) =>
+        got(api.GET("/v1/audit", { params: { query: defined({ ...wanted(), cursor, limit: 50 }) }, signal }));
+      return leaf(read, query.cursor, signal);
+    },
   );
-  const events = () => page.latest?.items ?? [];
+  const events = () => page.latest()?.items ?? [];
   const days = createMemo(() => {
     const days: { day: string; events: Event[] }[] = [];
     for (const event of events()) {
@@ -108,18 +101,12 @@ export function Audit() {
     <Page
       title="Audit log"
       aside={
-        <button type="button" onClick={() => void refetch()}>
+        <button type="button" onClick={() => void page.again()}>
           Read again
         </button>
       }
     >
-      <form
-        class="filters"
-        role="search"
-        onSubmit={(event) => {
-          event.preventDefault();
-        }}
-      >
+      <Filters>
         <Select
           label="Action"
           value={query.action ?? ""}
@@ -172,10 +159,18 @@ export function Audit() {
             later({ until });
           }}
         />
-      </form>
-      <Pager next={page.latest?.next} shown={events().length} one="event" />
-      <div class="timeline" aria-busy={page.loading}>
-        <For each={days()} fallback={<p class="none">Nothing was done that is like that.</p>}>
+      </Filters>
+      <Trouble of={page} />
+      <Pager next={page.latest()?.next} shown={events().length} one="event" />
+      <div class="timeline" aria-busy={page.isLoading()}>
+        <For
+          each={days()}
+          fallback={
+            <p class="none">
+              {page.trouble() === undefined && nothing(page.latest()?.next, "Nothing was done that is like that.")}
+            </p>
+          }
+        >
           {({ day, events }) => (
             <section>
               <h2>{day}</h2>

@@ -1,15 +1,39 @@
 // One group: what it grants, and to whom.
 
 import { A, useNavigate, useParams, useSearchParams } from "@solidjs/router";
-import { For, Show, createResource, createSignal } from "solid-js";
-import { allGroups, api, defined, done, got, tagged, type Group, type Tagged, type User } from "../api";
+import { For, Match, Show, Switch, createEffect, createResource, createSignal, onCleanup, untrack } from "solid-js";
+import {
+  allGroups,
+  api,
+  changeUser,
+  defined,
+  done,
+  got,
+  leaf,
+  refusal,
+  tagged,
+  type Group,
+  type Refusal,
+  type Tagged,
+  type User,
+} from "../api";
 import { SaveBar, createEditor, type Field } from "../editor";
-import { when } from "../format";
-import { findPermissions, isMe, isSuperuser, mayChangeGroup, mayGiveGroup, mayTouch, meet } from "../me";
+import { count, when } from "../format";
+import {
+  findPermissions,
+  isMe,
+  isSuperuser,
+  mayChangeGroup,
+  mayGiveGroup,
+  mayTouch,
+  meetAgain,
+  whenRefused,
+} from "../me";
 import { confirm } from "../ui/dialog";
 import { TextField, createSubmission } from "../ui/form";
+import { Trouble, createKept } from "../ui/kept";
 import { Problem, say } from "../ui/notice";
-import { Flags, Links, Page, Pager, Part, Table, permissionPath } from "../ui/page";
+import { Flags, Links, Page, Pager, Part, Table, nothing, permissionPath } from "../ui/page";
 import { Picker } from "../ui/picker";
 import { Suggest } from "../ui/suggest";
 
@@ -20,37 +44,38 @@ const FIELDS: readonly Field<Group>[] = [
 
 const load = (id: string): Promise<Tagged<Group>> => tagged(api.GET("/v1/groups/{id}", { params: { path: { id } } }));
 
-const membersOf = (group: string, cursor: string | undefined) =>
-  got(api.GET("/v1/users", { params: { query: defined({ group, cursor, limit: 50 }) } }));
+const membersOf = (
+  group: string,
+  query: { cursor: string | undefined; is_superuser?: boolean; limit: number },
+  signal?: AbortSignal,
+) => got(api.GET("/v1/users", { params: { query: defined({ group, ...query }) }, signal: signal ?? null }));
 
-/** A user's groups, changed from the state that they are in now. */
-async function changeGroups(user: Pick<User, "id">, change: (groups: string[]) => string[]): Promise<User> {
-  const path = { id: user.id };
-  const { record, tag } = await tagged(api.GET("/v1/users/{id}", { params: { path } }));
-  const params = { path, header: { "If-Match": tag } };
-  const saved = await got(api.PATCH("/v1/users/{id}", { params, body: { groups: change(record.groups) } }));
-  if (isMe(saved)) await meet();
-  return saved;
+/** Changes a user's groups, from those that they are in now. */
+async function changeGroups(user: Pick<User, "id">, change: (groups: string[]) => string[]): Promise<void> {
+  const saved = await changeUser(user.id, ({ groups }) => ({ groups: change(groups) }));
+  if (isMe(saved)) await meetAgain();
 }
 
-type Data = { first: Tagged<Group>; groups: Group[]; mayDelete: boolean };
+/** Names are unique without regard to case and width. */
+const key = (name: string): string => name.normalize("NFKC").toLowerCase();
 
-/** Pages of members that are looked through before it is left open whether a group may be deleted. */
-const PAGES_MAX = 10;
-
-/** Nobody takes a right from somebody who has more of them. */
-async function mayDelete(group: Group, groups: Group[]): Promise<boolean> {
-  if (isSuperuser()) return true;
-  if (!mayChangeGroup(group)) return false;
+/** The user of exactly this name, among all whose names contain it. */
+async function lookUp(name: string, tell: (looked: number) => void, signal: AbortSignal): Promise<User | undefined> {
+  let looked = 0;
   let cursor: string | undefined;
-  for (let page = 0; page < PAGES_MAX; page += 1) {
-    const { items, next } = await membersOf(group.name, cursor);
-    if (!items.every((member) => mayTouch(member, groups))) return false;
-    if (next === null) return true;
-    cursor = next;
-  }
-  return false;
+  do {
+    const query = defined({ search: name, cursor, limit: 200 });
+    const { items, next } = await got(api.GET("/v1/users", { params: { query }, signal }));
+    const found = items.find(({ username }) => key(username) === key(name));
+    if (found !== undefined) return found;
+    looked += items.length;
+    tell(looked);
+    cursor = next ?? undefined;
+  } while (cursor !== undefined);
+  return undefined;
 }
+
+type Data = { first: Tagged<Group>; groups: Group[] };
 
 export function GroupPage() {
   const params = useParams<{ id: string }>();
@@ -58,7 +83,7 @@ export function GroupPage() {
     () => params.id,
     async (id): Promise<Data> => {
       const [first, groups] = await Promise.all([load(id), allGroups()]);
-      return { first, groups, mayDelete: await mayDelete(first.record, groups) };
+      return { first, groups };
     },
   );
   return (
@@ -69,7 +94,8 @@ export function GroupPage() {
 }
 
 function OneGroup(props: Data) {
-  const { first, groups } = props;
+  const { first } = props;
+  const [groups, setGroups] = createSignal(props.groups);
   const { id } = first.record;
   const navigate = useNavigate();
   const [query] = useSearchParams<{ cursor?: string }>();
@@ -80,32 +106,83 @@ function OneGroup(props: Data) {
     save: async (change, tag) => {
       const params = { path: { id }, header: { "If-Match": tag } };
       const saved = await tagged(api.PATCH("/v1/groups/{id}", { params, body: change }));
-      await meet();
+      await meetAgain();
       return saved;
     },
     said: "The group is saved.",
   });
   const { draft, set, form } = editor;
-  const group = () => editor.base().record;
+  const group = () => editor.record();
   const mayChange = () => mayChangeGroup(group());
-  const [members, { refetch }] = createResource(
-    () => ({ name: group().name, cursor: query.cursor }),
-    ({ name, cursor }) => membersOf(name, cursor),
+  const members = createKept(
+    () => JSON.stringify([group().name, query.cursor ?? ""]),
+    (_, signal) =>
+      leaf((cursor) => membersOf(group().name, { cursor, limit: 50 }, signal), query.cursor || undefined, signal),
   );
-  const list = () => members.latest?.items ?? [];
-  const [picked, setPicked] = createSignal("");
-  const adding = createSubmission(async () => {
-    const { items } = await got(api.GET("/v1/users", { params: { query: { search: picked(), limit: 200 } } }));
-    const user = items.find(({ username }) => username === picked());
-    if (user === undefined) {
-      say(`There is no user ${picked()}.`);
-      return;
-    }
-    await changeGroups(user, (groups) => [...new Set([...groups, group().name])]);
-    setPicked("");
-    say(`${user.username} is in ${group().name}.`);
-    await refetch();
+  const list = () => members.latest()?.items ?? [];
+  whenRefused(async () => {
+    await Promise.all([
+      load(id).then(editor.rebase, () => undefined),
+      allGroups().then(setGroups, () => undefined),
+      members.again(),
+    ]);
   });
+
+  const [picked, setPicked] = createSignal("");
+  const [looked, setLooked] = createSignal<number | undefined>();
+  const suggested = new Map<string, User>();
+  let search = new AbortController();
+  onCleanup(() => {
+    search.abort();
+  });
+  const adding = createSubmission(async () => {
+    const name = picked();
+    search = new AbortController();
+    const { signal } = search;
+    setLooked(0);
+    try {
+      const user = suggested.get(key(name)) ?? (await lookUp(name, setLooked, signal));
+      if (user === undefined) {
+        say(`There is no user ${name}.`);
+        return;
+      }
+      await changeGroups(user, (groups) => [...new Set([...groups, group().name])]);
+      setPicked("");
+      say(`${user.username} is in ${group().name}.`);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      return;
+    } finally {
+      setLooked(undefined);
+    }
+    await members.again();
+  });
+
+  /** Who loses by the end of the group: counted where all of them are seen. */
+  const losers = () => {
+    const page = members.latest();
+    if (page === undefined || page.next || query.cursor || members.trouble()) return "all of its members";
+    return count(page.items.length, "member");
+  };
+  const remove = () => {
+    const grants = group().permissions;
+    const isEmpty = losers() === count(0, "member");
+    confirm({
+      title: `Delete the group ${group().name}?`,
+      effects: [
+        isEmpty ? "Nobody is in it." : `What it grants is lost, on the next request, by ${losers()}.`,
+        grants.length === 0 ? "It grants nothing." : `It grants ${grants.join(", ")}.`,
+      ],
+      act: "Delete the group",
+      said: `The group ${group().name} is deleted.`,
+      perform: async () => {
+        await done(api.DELETE("/v1/groups/{id}", { params: { path: { id } } }));
+        editor.undo();
+        await meetAgain();
+        navigate("/groups");
+      },
+    });
+  };
 
   return (
     <Page title={group().name}>
@@ -117,35 +194,8 @@ function OneGroup(props: Data) {
         </span>
         <A href={`/users?group=${encodeURIComponent(group().name)}`}>Its members among the users</A>
       </p>
-      <Show when={props.mayDelete}>
-        <div class="acts" role="group" aria-label={`Acts on ${group().name}`}>
-          <button
-            type="button"
-            class="danger"
-            onClick={() => {
-              const grants = group().permissions;
-              confirm({
-                title: `Delete the group ${group().name}?`,
-                effects: [
-                  list().length === 0
-                    ? "Nobody is in it."
-                    : `${list().length.toString()}${members.latest?.next ? " and more" : ""} members lose what it grants, on their next request.`,
-                  grants.length === 0 ? "It grants nothing." : `It grants ${grants.join(", ")}.`,
-                ],
-                act: "Delete the group",
-                said: `The group ${group().name} is deleted.`,
-                perform: async () => {
-                  await done(api.DELETE("/v1/groups/{id}", { params: { path: { id } } }));
-                  editor.undo();
-                  await meet();
-                  navigate("/groups");
-                },
-              });
-            }}
-          >
-            Delete …
-          </button>
-        </div>
+      <Show when={mayChange()}>
+        <Removal group={group()} groups={groups()} remove={remove} />
       </Show>
       <div class="columns">
         <Part title="What it grants">
@@ -189,20 +239,37 @@ function OneGroup(props: Data) {
                 value={picked()}
                 find={async (search) => {
                   const { items } = await got(api.GET("/v1/users", { params: { query: { search, limit: 20 } } }));
-                  return items.filter((user) => mayTouch(user, groups)).map(({ username }) => ({ name: username }));
+                  for (const user of items) suggested.set(key(user.username), user);
+                  return items.filter((user) => mayTouch(user, groups())).map(({ username }) => ({ name: username }));
                 }}
                 onPick={setPicked}
               />
-              <button type="submit" disabled={adding.isBusy()}>
-                Add
-              </button>
+              <Show
+                when={looked() === undefined}
+                fallback={
+                  <button
+                    type="button"
+                    onClick={() => {
+                      search.abort();
+                    }}
+                  >
+                    Stop
+                  </button>
+                }
+              >
+                <button type="submit">Add</button>
+              </Show>
             </form>
+            <p class="hint" role="status">
+              {looked() ? `Looking for ${picked()}: ${count(looked() ?? 0, "other name")} so far that contain it.` : ""}
+            </p>
             <Show when={adding.refused()}>{(refused) => <Problem of={refused()} />}</Show>
           </Show>
-          <Pager next={members.latest?.next} shown={list().length} one="member" />
+          <Trouble of={members} />
+          <Pager next={members.latest()?.next} shown={list().length} one="member" />
           <Table
             label="Members"
-            isBusy={members.loading}
+            isBusy={members.isLoading()}
             head={
               <>
                 <th scope="col">Name</th>
@@ -220,7 +287,7 @@ function OneGroup(props: Data) {
               fallback={
                 <tr>
                   <td colspan="2" class="none">
-                    Nobody is in it.
+                    {members.trouble() === undefined && nothing(members.latest()?.next, "Nobody is in it.")}
                   </td>
                 </tr>
               }
@@ -234,7 +301,7 @@ function OneGroup(props: Data) {
                     <Flags of={user} />
                   </td>
                   <td class="end">
-                    <Show when={mayTouch(user, groups)}>
+                    <Show when={mayTouch(user, groups())}>
                       <button
                         type="button"
                         aria-label={`Take out ${user.username}`}
@@ -247,7 +314,7 @@ function OneGroup(props: Data) {
                             perform: async () => {
                               const name = group().name;
                               await changeGroups(user, (groups) => groups.filter((other) => other !== name));
-                              await refetch();
+                              await members.again();
                             },
                           });
                         }}
@@ -263,5 +330,80 @@ function OneGroup(props: Data) {
         </Part>
       </div>
     </Page>
+  );
+}
+
+/** Pages of members that are looked through before it is left to the person whether to go on. */
+const PAGES_MAX = 10;
+
+/**
+ * The end of the group, for whom the server lets: nobody takes a right from somebody who has more of them. That takes a
+ * look at every member, which the page does not wait for.
+ */
+function Removal(props: { group: Group; groups: Group[]; remove: () => void }) {
+  const [verdict, setVerdict] = createSignal<boolean | undefined>();
+  const [rest, setRest] = createSignal<string | undefined>();
+  const [trouble, setTrouble] = createSignal<Refusal | undefined>();
+  let asked = new AbortController();
+  onCleanup(() => {
+    asked.abort();
+  });
+  const look = async (from?: string): Promise<void> => {
+    asked.abort();
+    const { signal } = (asked = new AbortController());
+    setVerdict(undefined);
+    setRest(undefined);
+    setTrouble(undefined);
+    const { name } = props.group;
+    try {
+      const above = await membersOf(name, { is_superuser: true, cursor: undefined, limit: 1 }, signal);
+      let isBeyond = above.items.length > 0;
+      let cursor = from;
+      for (let page = 0; page < PAGES_MAX && !isBeyond; page += 1) {
+        const { items, next } = await membersOf(name, { cursor, limit: 200 }, signal);
+        isBeyond = !items.every((member) => mayTouch(member, props.groups));
+        cursor = next ?? undefined;
+        if (cursor === undefined) break;
+      }
+      if (isBeyond || cursor === undefined) setVerdict(!isBeyond);
+      else setRest(cursor);
+    } catch (error) {
+      if (!signal.aborted) setTrouble(refusal(error));
+    }
+  };
+  createEffect(() => {
+    if (isSuperuser()) setVerdict(true);
+    else if (props.groups.length > 0) void untrack(look);
+  });
+  return (
+    <div class="acts" role="group" aria-label={`Acts on ${props.group.name}`}>
+      <Switch fallback={<p class="hint">Looking whether you may delete it …</p>}>
+        <Match when={verdict() === true}>
+          <button
+            type="button"
+            class="danger"
+            onClick={() => {
+              props.remove();
+            }}
+          >
+            Delete …
+          </button>
+        </Match>
+        <Match when={verdict() === false}>
+          <p class="hint">Somebody in it has rights beyond your own, so you cannot delete it.</p>
+        </Match>
+        <Match when={rest()}>
+          {(rest) => (
+            <>
+              <p class="hint">It has many members. Whether you may delete it shows when all of them are looked at.</p>
+              <button type="button" onClick={() => void look(rest())}>
+                Look further
+              </button>
+            </>
+          )}
+        </Match>
+        <Match when={trouble()}>{(trouble) => <Problem of={trouble()} />}</Match>
+      </Switch>
+    </div>
   );
 }

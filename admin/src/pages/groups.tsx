@@ -1,24 +1,28 @@
 // All groups, and a new one.
 
 import { A, useNavigate, useSearchParams } from "@solidjs/router";
-import { For, Show, createResource, createSignal } from "solid-js";
-import { api, defined, got } from "../api";
+import { For, Show, createSignal } from "solid-js";
+import { api, defined, got, leaf } from "../api";
 import { when } from "../format";
 import { findPermissions } from "../me";
 import { TextField, createSubmission, guard } from "../ui/form";
-import { createLater } from "../ui/later";
+import { Trouble, createKept } from "../ui/kept";
 import { Problem, say } from "../ui/notice";
-import { Page, Pager, Part, Table } from "../ui/page";
+import { Page, Pager, Part, Table, nothing } from "../ui/page";
+import { Filters, SearchField } from "../ui/search";
 import { Picker } from "../ui/picker";
 
 export function Groups() {
-  const [query, setQuery] = useSearchParams<{ search?: string; cursor?: string }>();
+  const [query] = useSearchParams<{ search?: string; cursor?: string }>();
   const wanted = () => defined({ search: query.search, cursor: query.cursor, limit: 50 });
-  const [page] = createResource(
+  const page = createKept(
     () => JSON.stringify(wanted()),
-    () => got(api.GET("/v1/groups", { params: { query: wanted() } })),
+    (_, signal) => {
+      const read = (cursor: string | undefined) =>
+        got(api.GET("/v1/groups", { params: { query: defined({ ...wanted(), cursor }) }, signal }));
+      return leaf(read, query.cursor, signal);
+    },
   );
-  const later = createLater(250);
   return (
     <Page
       title="Groups"
@@ -28,29 +32,14 @@ export function Groups() {
         </A>
       }
     >
-      <form
-        class="filters"
-        role="search"
-        onSubmit={(event) => {
-          event.preventDefault();
-        }}
-      >
-        <TextField
-          label="Search"
-          type="search"
-          value={query.search ?? ""}
-          maxlength={150}
-          onInput={(search) => {
-            later(() => {
-              setQuery({ search, cursor: undefined }, { replace: true });
-            });
-          }}
-        />
-      </form>
-      <Pager next={page.latest?.next} shown={page.latest?.items.length ?? 0} one="group" />
+      <Filters>
+        <SearchField />
+      </Filters>
+      <Trouble of={page} />
+      <Pager next={page.latest()?.next} shown={page.latest()?.items.length ?? 0} one="group" />
       <Table
         label="Groups"
-        isBusy={page.loading}
+        isBusy={page.isLoading()}
         head={
           <>
             <th scope="col">Name</th>
@@ -62,11 +51,11 @@ export function Groups() {
         }
       >
         <For
-          each={page.latest?.items ?? []}
+          each={page.latest()?.items ?? []}
           fallback={
             <tr>
               <td colspan="2" class="none">
-                There is no such group.
+                {page.trouble() === undefined && nothing(page.latest()?.next, "There is no such group.")}
               </td>
             </tr>
           }

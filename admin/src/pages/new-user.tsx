@@ -54,7 +54,7 @@ export function NewUser() {
             value={draft().password}
             onInput={(password) => set({ password })}
             wrong={form.wrong("password")}
-            hint="Leave it empty, and the user sets one by a mail."
+            hint="Without one nobody can log in as the user, and no mail sets one: the command “signet user password” on the server does."
           />
           <div class="pair">
             <TextField

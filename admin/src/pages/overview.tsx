@@ -3,7 +3,7 @@
 import { For, Show, createEffect, createSignal, onCleanup, onMount } from "solid-js";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { latest, points, trouble, watch, type Point } from "../figures";
+import { latest, others, points, trouble, watch, type Point } from "../figures";
 import { count, minute, number, rate, span } from "../format";
 import { Problem } from "../ui/notice";
 import { Badge, Page, Part, Table } from "../ui/page";
@@ -40,6 +40,11 @@ export default function Overview() {
             )}
           </Show>
         </p>
+        <Show when={latest()?.store === "postgres"}>
+          <p class="note">
+            {`Each node counts by itself: these are the figures of node ${latest()?.node ?? ""} alone. Others that answer here: ${others().join(", ") || "none so far"}.`}
+          </p>
+        </Show>
         <Show when={trouble()}>{(trouble) => <Problem of={trouble()} />}</Show>
         <div class="charts">
           <Chart

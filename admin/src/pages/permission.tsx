@@ -2,28 +2,54 @@
 
 import { A, useNavigate, useParams, useSearchParams } from "@solidjs/router";
 import { For, Show, createResource } from "solid-js";
-import { allGroups, api, defined, done, got, tagged, type Group, type Permission, type Tagged } from "../api";
+import { allGroups, api, defined, done, got, leaf, tagged, type Permission, type Tagged } from "../api";
 import { SaveBar, createEditor, type Field } from "../editor";
-import { isSuperuser, meet } from "../me";
+import { number } from "../format";
+import { isSuperuser, meetAgain, whenRefused } from "../me";
 import { confirm } from "../ui/dialog";
-import { TextField } from "../ui/form";
-import { Badge, Page, Pager, Part, Table } from "../ui/page";
+import { TextField, createSubmission } from "../ui/form";
+import { Trouble, createKept } from "../ui/kept";
+import { Problem } from "../ui/notice";
+import { Badge, Page, Pager, Part, Table, nothing } from "../ui/page";
 
 const FIELDS: readonly Field<Permission>[] = [{ key: "description", label: "What it allows" }];
 
 const load = (name: string): Promise<Tagged<Permission>> =>
   tagged(api.GET("/v1/permissions/{name}", { params: { path: { name } } }));
 
-type Data = { first: Tagged<Permission>; groups: Group[] };
+const holdersOf = (
+  permission: string,
+  query: { is_active?: boolean; cursor: string | undefined; limit: number },
+  signal?: AbortSignal,
+) => got(api.GET("/v1/users", { params: { query: defined({ permission, ...query }) }, signal: signal ?? null }));
+
+/** Pages of holders that are looked through before it is only said how many there are at least. */
+const PAGES_MAX = 10;
+
+/** How many users have it by a grant of their own, disabled ones too; `isMore` when not all were looked at. */
+async function directHolders(name: string): Promise<{ amount: number; isMore: boolean }> {
+  let amount = 0;
+  let left = PAGES_MAX;
+  for (const is_active of [true, false]) {
+    let cursor: string | undefined;
+    do {
+      if (left === 0) return { amount, isMore: true };
+      left -= 1;
+      const { items, next } = await holdersOf(name, { is_active, cursor, limit: 200 });
+      amount += items.filter(({ user_permissions }) => user_permissions.includes(name)).length;
+      cursor = next ?? undefined;
+    } while (cursor !== undefined);
+  }
+  return { amount, isMore: false };
+}
+
+type Data = { first: Tagged<Permission> };
 
 export function PermissionPage() {
   const params = useParams<{ app: string; codename: string }>();
   const [data] = createResource(
     () => `${params.app}.${params.codename}`,
-    async (name): Promise<Data> => {
-      const [first, groups] = await Promise.all([load(name), allGroups()]);
-      return { first, groups: groups.filter(({ permissions }) => permissions.includes(name)) };
-    },
+    async (name): Promise<Data> => ({ first: await load(name) }),
   );
   return (
     <Show when={data()} keyed>
@@ -33,7 +59,7 @@ export function PermissionPage() {
 }
 
 function OnePermission(props: Data) {
-  const { first, groups } = props;
+  const { first } = props;
   const { name } = first.record;
   const navigate = useNavigate();
   const [query] = useSearchParams<{ cursor?: string }>();
@@ -51,42 +77,53 @@ function OnePermission(props: Data) {
     said: "The permission is saved.",
   });
   const { draft, set, form } = editor;
-  const [holders] = createResource(
-    () => ({ cursor: query.cursor }),
-    ({ cursor }) => got(api.GET("/v1/users", { params: { query: defined({ permission: name, cursor, limit: 50 }) } })),
+  const holders = createKept(
+    () => query.cursor ?? "",
+    (cursor, signal) => leaf((cursor) => holdersOf(name, { cursor, limit: 50 }, signal), cursor || undefined, signal),
   );
-  const list = () => holders.latest?.items ?? [];
+  const list = () => holders.latest()?.items ?? [];
+  const granting = createKept(
+    () => true,
+    async () => (await allGroups()).filter(({ permissions }) => permissions.includes(name)),
+  );
+  const groups = () => granting.latest() ?? [];
+  whenRefused(async () => {
+    await Promise.all([holders.again(), granting.again()]);
+  });
+  const asking = createSubmission(async () => {
+    await granting.again();
+    const losers = await directHolders(name);
+    const grant = groups().map((group) => group.name);
+    confirm({
+      title: `Delete the permission ${name}?`,
+      effects: [
+        "It is taken out of the catalogue, and from every user and group that has it.",
+        losers.amount === 0 && !losers.isMore
+          ? "No user has it directly."
+          : `Users who lose a direct grant, on their next request: ${losers.isMore ? "at least " : ""}${number(losers.amount)}.`,
+        grant.length === 0
+          ? "No group grants it."
+          : `Groups that lose it, and their members with them: ${grant.join(", ")}.`,
+      ],
+      act: "Delete the permission",
+      said: `${name} is deleted.`,
+      perform: async () => {
+        await done(api.DELETE("/v1/permissions/{name}", { params: { path: { name } } }));
+        editor.undo();
+        await meetAgain();
+        navigate("/permissions");
+      },
+    });
+  });
   return (
     <Page title={name}>
       <editor.Merge />
       <Show when={isSuperuser()}>
         <div class="acts" role="group" aria-label={`Acts on ${name}`}>
-          <button
-            type="button"
-            class="danger"
-            onClick={() => {
-              const count = groups.length;
-              confirm({
-                title: `Delete the permission ${name}?`,
-                effects: [
-                  "It is taken out of the catalogue, and from every user and group that has it.",
-                  count === 0
-                    ? "No group grants it."
-                    : `Groups that grant it: ${groups.map((group) => group.name).join(", ")}.`,
-                ],
-                act: "Delete the permission",
-                said: `${name} is deleted.`,
-                perform: async () => {
-                  await done(api.DELETE("/v1/permissions/{name}", { params: { path: { name } } }));
-                  editor.undo();
-                  await meet();
-                  navigate("/permissions");
-                },
-              });
-            }}
-          >
+          <button type="button" class="danger" disabled={asking.isBusy()} onClick={() => void asking.run()}>
             Delete …
           </button>
+          <Show when={asking.refused()}>{(refused) => <Problem of={refused()} />}</Show>
         </div>
       </Show>
       <div class="columns">
@@ -106,8 +143,9 @@ function OnePermission(props: Data) {
             </Show>
           </Part>
           <Part title="Groups that grant it">
+            <Trouble of={granting} />
             <ul class="chips">
-              <For each={groups} fallback={<li class="none">none</li>}>
+              <For each={groups()} fallback={<li class="none">none</li>}>
                 {(group) => (
                   <li>
                     <A href={`/groups/${group.id}`}>{group.name}</A>
@@ -118,10 +156,11 @@ function OnePermission(props: Data) {
           </Part>
         </div>
         <Part title="Who has it">
-          <Pager next={holders.latest?.next} shown={list().length} one="holder" />
+          <Trouble of={holders} />
+          <Pager next={holders.latest()?.next} shown={list().length} one="holder" />
           <Table
             label={`Active users who have ${name}`}
-            isBusy={holders.loading}
+            isBusy={holders.isLoading()}
             head={
               <>
                 <th scope="col">Name</th>
@@ -134,7 +173,7 @@ function OnePermission(props: Data) {
               fallback={
                 <tr>
                   <td colspan="2" class="none">
-                    No active user has it.
+                    {holders.trouble() === undefined && nothing(holders.latest()?.next, "No active user has it.")}
                   </td>
                 </tr>
               }
@@ -149,7 +188,7 @@ function OnePermission(props: Data) {
                       <Show when={user.user_permissions.includes(name)}>
                         <li>direct</li>
                       </Show>
-                      <For each={groups.filter((group) => user.groups.includes(group.name))}>
+                      <For each={groups().filter((group) => user.groups.includes(group.name))}>
                         {(group) => (
                           <li>
                             <A href={`/groups/${group.id}`}>{group.name}</A>

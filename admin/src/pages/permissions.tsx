@@ -1,25 +1,30 @@
 // The catalogue of permissions.
 
 import { A, useSearchParams } from "@solidjs/router";
-import { For, Show, createResource, createSignal } from "solid-js";
-import { api, defined, got } from "../api";
-import { isSuperuser } from "../me";
+import { For, Show, createSignal } from "solid-js";
+import { api, defined, got, leaf } from "../api";
+import { isSuperuser, whenRefused } from "../me";
 import { Modal } from "../ui/dialog";
 import { TextField, createSubmission } from "../ui/form";
-import { createLater } from "../ui/later";
+import { Trouble, createKept } from "../ui/kept";
 import { Problem, say } from "../ui/notice";
-import { Page, Pager, Table, permissionPath } from "../ui/page";
+import { Page, Pager, Table, nothing, permissionPath } from "../ui/page";
+import { Filters, SearchField } from "../ui/search";
 
 export function Permissions() {
-  const [query, setQuery] = useSearchParams<{ search?: string; cursor?: string }>();
+  const [query] = useSearchParams<{ search?: string; cursor?: string }>();
   const wanted = () => defined({ search: query.search, cursor: query.cursor, limit: 50 });
-  const [page, { refetch }] = createResource(
+  const page = createKept(
     () => JSON.stringify(wanted()),
-    () => got(api.GET("/v1/permissions", { params: { query: wanted() } })),
+    (_, signal) => {
+      const read = (cursor: string | undefined) =>
+        got(api.GET("/v1/permissions", { params: { query: defined({ ...wanted(), cursor }) }, signal }));
+      return leaf(read, query.cursor, signal);
+    },
   );
+  whenRefused(page.again);
   const [isAdding, setAdding] = createSignal(false);
-  const list = () => page.latest?.items ?? [];
-  const later = createLater(250);
+  const list = () => page.latest()?.items ?? [];
   return (
     <Page
       title="Permissions"
@@ -35,33 +40,18 @@ export function Permissions() {
         <Add
           onClose={(made) => {
             setAdding(false);
-            if (made) void refetch();
+            if (made) void page.again();
           }}
         />
       </Show>
-      <form
-        class="filters"
-        role="search"
-        onSubmit={(event) => {
-          event.preventDefault();
-        }}
-      >
-        <TextField
-          label="Search"
-          type="search"
-          value={query.search ?? ""}
-          maxlength={150}
-          onInput={(search) => {
-            later(() => {
-              setQuery({ search, cursor: undefined }, { replace: true });
-            });
-          }}
-        />
-      </form>
-      <Pager next={page.latest?.next} shown={list().length} one="permission" />
+      <Filters>
+        <SearchField />
+      </Filters>
+      <Trouble of={page} />
+      <Pager next={page.latest()?.next} shown={list().length} one="permission" />
       <Table
         label="Permissions"
-        isBusy={page.loading}
+        isBusy={page.isLoading()}
         head={
           <>
             <th scope="col">Name</th>
@@ -74,7 +64,7 @@ export function Permissions() {
           fallback={
             <tr>
               <td colspan="2" class="none">
-                There is no such permission.
+                {page.trouble() === undefined && nothing(page.latest()?.next, "There is no such permission.")}
               </td>
             </tr>
           }

@@ -1,35 +1,27 @@
 // Every open session of everybody.
 
-import { A, useSearchParams } from "@solidjs/router";
-import { For, Show, createResource } from "solid-js";
-import { allGroups, api, defined, done, got, type User } from "../api";
-import { agent, when } from "../format";
-import { isMe, isSuperuser, mayTouch } from "../me";
+import { useSearchParams } from "@solidjs/router";
+import { Show } from "solid-js";
+import { api, defined, done, got, leaf } from "../api";
+import { when } from "../format";
+import { isMe, isSuperuser, whenRefused } from "../me";
+import { DeviceTable, told } from "../ui/devices";
 import { confirm } from "../ui/dialog";
-import { Badge, Page, Pager, Table } from "../ui/page";
-
-/** Those of the owners whose sessions one may end. */
-async function touchable(owners: string[]): Promise<ReadonlySet<string>> {
-  if (isSuperuser()) return new Set(owners);
-  const groups = await allGroups();
-  const user = (id: string): Promise<User | undefined> =>
-    got(api.GET("/v1/users/{id}", { params: { path: { id } } })).catch(() => undefined);
-  const users = await Promise.all([...new Set(owners)].map(user));
-  return new Set(users.flatMap((user) => (user !== undefined && mayTouch(user, groups) ? [user.id] : [])));
-}
+import { Trouble, createKept } from "../ui/kept";
+import { Page, Pager, nothing } from "../ui/page";
 
 export function Sessions() {
   const [query] = useSearchParams<{ cursor?: string }>();
-  const [page, { refetch }] = createResource(
-    () => ({ cursor: query.cursor }),
-    async ({ cursor }) => {
-      const { items, next } = await got(
-        api.GET("/v1/open-sessions", { params: { query: defined({ cursor, limit: 50 }) } }),
-      );
-      return { items, next, mine: await touchable(items.map(({ user }) => user.id)) };
+  const page = createKept(
+    () => query.cursor ?? "",
+    (cursor, signal) => {
+      const read = (cursor: string | undefined) =>
+        got(api.GET("/v1/open-sessions", { params: { query: defined({ cursor, limit: 50 }) }, signal }));
+      return leaf(read, cursor || undefined, signal);
     },
   );
-  const list = () => page.latest?.items ?? [];
+  whenRefused(page.again);
+  const list = () => page.latest()?.items ?? [];
   return (
     <Page
       title="Open sessions"
@@ -50,7 +42,7 @@ export function Sessions() {
                 said: "Everybody is logged out.",
                 perform: async () => {
                   await done(api.POST("/v1/epoch"));
-                  void refetch();
+                  void page.again();
                 },
               });
             }}
@@ -60,83 +52,33 @@ export function Sessions() {
         </Show>
       }
     >
-      <Pager next={page.latest?.next} shown={list().length} one="session" />
-      <Table
+      {/* What else somebody may do is not known before one looks at each of them, one by one. */}
+      <Show when={!isSuperuser()}>
+        <p class="hint">A session of somebody else is ended on the page of its user, by whoever has the right.</p>
+      </Show>
+      <Trouble of={page} />
+      <Pager next={page.latest()?.next} shown={list().length} one="session" />
+      <DeviceTable
         label="Open sessions"
-        isBusy={page.loading}
-        head={
-          <>
-            <th scope="col">User</th>
-            <th scope="col">Device</th>
-            <th scope="col">From</th>
-            <th scope="col" class="at-1 w-time">
-              Logged in
-            </th>
-            <th scope="col" class="at-2 w-time">
-              Ends by
-            </th>
-            <th scope="col" class="end">
-              <span class="unseen">Act</span>
-            </th>
-          </>
-        }
-      >
-        <For
-          each={list()}
-          fallback={
-            <tr>
-              <td colspan="2" class="none">
-                None on this page.
-              </td>
-            </tr>
-          }
-        >
-          {(session) => (
-            <tr>
-              <th scope="row">
-                <A href={`/users/${session.user.id}`}>{session.user.username}</A>
-              </th>
-              <td title={session.agent}>
-                {agent(session.agent)}{" "}
-                <Show when={session.current}>
-                  <Badge kind="good">this one</Badge>
-                </Show>
-              </td>
-              <td>{session.address}</td>
-              <td class="when at-1">{when(session.created_at)}</td>
-              <td class="when at-2">{when(session.ends_at)}</td>
-              <td class="end">
-                <Show when={page.latest?.mine.has(session.user.id)}>
-                  <button
-                    type="button"
-                    aria-label={`End the session of ${session.user.username} since ${when(session.created_at)}`}
-                    onClick={() => {
-                      const { username, id } = session.user;
-                      confirm({
-                        title: `End this session of ${username}?`,
-                        effects: [
-                          `${agent(session.agent)} at ${session.address}, logged in since ${when(session.created_at)}, is logged out at once.`,
-                          ...(session.current ? ["This is the session that you are using."] : []),
-                          ...(isMe(session.user) ? [] : [`Other sessions of ${username} go on.`]),
-                        ],
-                        act: "End the session",
-                        said: "The session has ended.",
-                        perform: async () => {
-                          const params = { path: { id, sid: session.id } };
-                          await done(api.DELETE("/v1/users/{id}/sessions/{sid}", { params }));
-                          void refetch();
-                        },
-                      });
-                    }}
-                  >
-                    End …
-                  </button>
-                </Show>
-              </td>
-            </tr>
-          )}
-        </For>
-      </Table>
+        devices={list()}
+        isBusy={page.isLoading()}
+        none={page.trouble() ? "" : nothing(page.latest()?.next, "None on this page.")}
+        hasOwners
+        mayEnd={({ user }) => isSuperuser() || isMe(user)}
+        name={({ user, created_at }) => `End the session of ${user.username} since ${when(created_at)}`}
+        question={(session) => ({
+          title: `End this session of ${session.user.username}?`,
+          effects: [
+            `${told(session)}, is logged out at once.`,
+            ...(session.current ? ["This is the session that you are using."] : []),
+            ...(isMe(session.user) ? [] : [`Other sessions of ${session.user.username} go on.`]),
+          ],
+        })}
+        end={async ({ id, user }) => {
+          await done(api.DELETE("/v1/users/{id}/sessions/{sid}", { params: { path: { id: user.id, sid: id } } }));
+          void page.again();
+        }}
+      />
     </Page>
   );
 }

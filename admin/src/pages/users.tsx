@@ -1,17 +1,16 @@
 // All users: found by search and filters, sorted, in pages that come equally fast wherever one is.
 
 import { A, useSearchParams } from "@solidjs/router";
-import { For, Show, createEffect, createResource, createSignal, on } from "solid-js";
-import { allGroups, api, defined, done, got, tagged, type User } from "../api";
-import { onEach, type Outcome } from "../bulk";
-import { count, when } from "../format";
-import { isMe, isSuperuser, mayGiveGroup, mayTouch, mine } from "../me";
-import { Select, TextField } from "../ui/form";
-import { Modal } from "../ui/dialog";
-import { createLater } from "../ui/later";
-import { say } from "../ui/notice";
-import { Flags, Page, Pager, Table } from "../ui/page";
+import { For, Show, createEffect, createSignal, on } from "solid-js";
+import { allGroups, api, defined, got, leaf, type User } from "../api";
+import { when } from "../format";
+import { isMe, isSuperuser, mayTouch, whenRefused } from "../me";
+import { Select } from "../ui/form";
+import { Trouble, createKept } from "../ui/kept";
+import { Flags, Page, Pager, Table, nothing } from "../ui/page";
+import { Filters, SearchField } from "../ui/search";
 import { Suggest } from "../ui/suggest";
+import { ManyActs, groupNames } from "./many";
 
 type Order = "username" | "-username" | "date_joined" | "-date_joined" | "last_login" | "-last_login";
 const ORDERS: readonly Order[] = ["username", "-username", "date_joined", "-date_joined", "last_login", "-last_login"];
@@ -30,11 +29,14 @@ type Query = {
 const flag = (value: string | undefined): boolean | undefined =>
   value === "yes" ? true : value === "no" ? false : undefined;
 
-export const groupNames = async (search: string): Promise<{ name: string }[]> =>
-  (await got(api.GET("/v1/groups", { params: { query: { search, limit: 20 } } }))).items;
-
-export const permissionNames = async (search: string): Promise<{ name: string }[]> =>
+const permissionNames = async (search: string): Promise<{ name: string }[]> =>
   (await got(api.GET("/v1/permissions", { params: { query: { search, limit: 20 } } }))).items;
+
+const HALF = "[A-Za-z0-9_-]{1,100}";
+
+/** What is said of a text that can be no permission: the server refuses to look for one. */
+const judgePermission = (text: string): string | undefined =>
+  new RegExp(`^${HALF}\\.${HALF}$`).test(text) ? undefined : "A permission is app_label.codename, such as polls.vote.";
 
 const YES_NO = (yes: string, no: string): [string, string][] => [
   ["", "All"],
@@ -56,28 +58,29 @@ export function Users() {
     cursor: query.cursor,
     limit: 50,
   });
-  const [page, { refetch }] = createResource(
+  const page = createKept(
     () => JSON.stringify(wanted()),
-    () => got(api.GET("/v1/users", { params: { query: defined(wanted()) } })),
+    (_, signal) => {
+      const read = (cursor: string | undefined) =>
+        got(api.GET("/v1/users", { params: { query: defined({ ...wanted(), cursor }) }, signal }));
+      return leaf(read, query.cursor, signal);
+    },
   );
-  const [groups] = createResource(() => (isSuperuser() ? [] : allGroups()));
-  const mayChoose = (user: User) => !isMe(user) && mayTouch(user, groups.latest ?? []);
+  const groups = createKept(isSuperuser, (isSuperuser) => (isSuperuser ? Promise.resolve([]) : allGroups()));
+  whenRefused(async () => {
+    await Promise.all([groups.again(), page.again()]);
+  });
+  // Who has more rights than oneself is not known without the groups.
+  const mayChoose = (user: User) =>
+    !isMe(user) && groups.latest() !== undefined && mayTouch(user, groups.latest() ?? []);
   const [chosen, setChosen] = createSignal<ReadonlySet<string>>(new Set());
-  createEffect(
-    on(
-      () => page.latest,
-      () => setChosen(new Set<string>()),
-      { defer: true },
-    ),
-  );
-  const [outcomes, setOutcomes] = createSignal<Outcome[]>([]);
-  const users = () => page.latest?.items ?? [];
+  createEffect(on(page.latest, () => setChosen(new Set<string>()), { defer: true }));
+  const users = () => page.latest()?.items ?? [];
   const choosable = () => users().filter(mayChoose);
   const those = () => users().filter(({ id }) => chosen().has(id));
   const change = (part: Query) => {
     setQuery({ ...part, cursor: undefined }, { replace: true });
   };
-  const later = createLater(250);
 
   const sort = (name: string, by: "username" | "date_joined" | "last_login", className = "") => (
     <th
@@ -97,33 +100,6 @@ export function Users() {
     </th>
   );
 
-  const many = (title: string, effect: string, act: string, perform: (user: User) => Promise<void>) => {
-    const items = those();
-    const names = items.slice(0, 8).map(({ username }) => username);
-    const more = items.length - names.length;
-    const whom = `${names.join(", ")}${more > 0 ? ` and ${more.toString()} more` : ""}.`;
-    onEach(
-      items,
-      ({ username }) => username,
-      { title, effects: [effect, `To: ${whom}`], act },
-      perform,
-      async (outcomes) => {
-        await refetch();
-        if (outcomes.some(({ refused }) => refused !== undefined)) setOutcomes(outcomes);
-        else say(`Done for ${count(outcomes.length, "user")}.`);
-      },
-    );
-  };
-  const path = (user: User) => ({ path: { id: user.id } });
-  const whom = () => count(those().length, "user");
-  const patch = async (user: User, body: (user: User) => Partial<User>) => {
-    const { record, tag } = await tagged(api.GET("/v1/users/{id}", { params: path(user) }));
-    await done(
-      api.PATCH("/v1/users/{id}", { params: { ...path(user), header: { "If-Match": tag } }, body: body(record) }),
-    );
-  };
-  const [group, setGroup] = createSignal("");
-
   return (
     <Page
       title="Users"
@@ -133,24 +109,8 @@ export function Users() {
         </A>
       }
     >
-      <form
-        class="filters"
-        role="search"
-        onSubmit={(event) => {
-          event.preventDefault();
-        }}
-      >
-        <TextField
-          label="Search"
-          type="search"
-          value={query.search ?? ""}
-          maxlength={150}
-          onInput={(search) => {
-            later(() => {
-              change({ search });
-            });
-          }}
-        />
+      <Filters>
+        <SearchField />
         <Suggest
           label="Group"
           value={query.group ?? ""}
@@ -163,6 +123,7 @@ export function Users() {
           label="Permission"
           value={query.permission ?? ""}
           find={permissionNames}
+          judge={judgePermission}
           onPick={(permission) => {
             change({ permission });
           }}
@@ -191,83 +152,15 @@ export function Users() {
           }}
           options={YES_NO("Superusers", "Others")}
         />
-      </form>
+      </Filters>
 
-      <div class="acts" role="group" aria-label="With the chosen users">
-        <Show when={those().length > 0} fallback={<p class="hint">Choose users to act on several at once.</p>}>
-          <strong>{whom()}:</strong>
-          <button
-            type="button"
-            onClick={() => {
-              many(`Log out ${whom()}?`, "All of their sessions and API tokens end.", "Log out", (user) =>
-                done(api.DELETE("/v1/users/{id}/sessions", { params: path(user) })),
-              );
-            }}
-          >
-            Log out …
-          </button>
-          <button
-            type="button"
-            onClick={() => {
-              const effect = "They cannot log in any more, and all of their sessions and API tokens end for good.";
-              many(`Disable ${whom()}?`, effect, "Disable", (user) => patch(user, () => ({ is_active: false })));
-            }}
-          >
-            Disable …
-          </button>
-          <button
-            type="button"
-            onClick={() => {
-              many(`Enable ${whom()}?`, "They can log in again.", "Enable", (user) =>
-                patch(user, () => ({ is_active: true })),
-              );
-            }}
-          >
-            Enable …
-          </button>
-          <Show when={isSuperuser() || mine().user.groups.length > 0}>
-            <Suggest
-              label="Group"
-              value={group()}
-              find={async (search) => (await groupNames(search)).filter(({ name }) => mayGiveGroup(name))}
-              onPick={setGroup}
-            />
-            <button
-              type="button"
-              disabled={group() === ""}
-              onClick={() => {
-                const name = group();
-                many(`Put ${whom()} into ${name}?`, `They get what ${name} grants.`, "Put in", (user) =>
-                  patch(user, ({ groups }) => ({ groups: [...new Set([...groups, name])] })),
-                );
-              }}
-            >
-              Put in …
-            </button>
-            <button
-              type="button"
-              disabled={group() === ""}
-              onClick={() => {
-                const name = group();
-                many(`Take ${whom()} out of ${name}?`, `They lose what ${name} grants.`, "Take out", (user) =>
-                  patch(user, ({ groups }) => ({ groups: groups.filter((other) => other !== name) })),
-                );
-              }}
-            >
-              Take out …
-            </button>
-          </Show>
-        </Show>
-      </div>
-      <Show when={outcomes().length > 0}>
-        <Outcomes of={outcomes()} onClose={() => setOutcomes([])} />
-      </Show>
-
-      <Pager next={page.latest?.next} shown={users().length} one="user" />
+      <ManyActs users={those()} again={page.again} />
+      <Trouble of={page} />
+      <Pager next={page.latest()?.next} shown={users().length} one="user" />
       <Table
         label="Users"
         class="users"
-        isBusy={page.loading}
+        isBusy={page.isLoading()}
         head={
           <>
             <th class="pick" scope="col">
@@ -303,7 +196,7 @@ export function Users() {
           fallback={
             <tr>
               <td colspan="2" class="none">
-                Nobody is like that.
+                {page.trouble() === undefined && nothing(page.latest()?.next, "Nobody is like that.")}
               </td>
             </tr>
           }
@@ -343,41 +236,5 @@ export function Users() {
         </For>
       </Table>
     </Page>
-  );
-}
-
-/** What many acts came to, when not all of them were done. */
-function Outcomes(props: { of: Outcome[]; onClose: () => void }) {
-  const refused = () => props.of.filter((outcome) => outcome.refused !== undefined);
-  return (
-    <Modal
-      title={`Done for ${(props.of.length - refused().length).toString()}, refused for ${refused().length.toString()}`}
-      onClose={() => {
-        props.onClose();
-      }}
-    >
-      <div class="problem" role="alert">
-        <ul>
-          <For each={refused()}>
-            {({ name, refused }) => (
-              <li>
-                <strong>{name}</strong>: {refused}
-              </li>
-            )}
-          </For>
-        </ul>
-      </div>
-      <div class="buttons">
-        <button
-          type="button"
-          class="primary"
-          onClick={() => {
-            props.onClose();
-          }}
-        >
-          Close
-        </button>
-      </div>
-    </Modal>
   );
 }

@@ -2,9 +2,16 @@
 
 import { For, Show, createSignal, createUniqueId, onCleanup, onMount, type JSX } from "solid-js";
 import { refusal, type Refusal } from "../api";
-import { Problem, say } from "./notice";
+import { Notices, Problem, say } from "./notice";
 
-export function Modal(props: { title: string; onClose?: () => void; wide?: boolean; children: JSX.Element }) {
+/** A dialog that is there for as long as it is rendered, whatever the browser makes of a key. */
+export function Modal(props: {
+  title: string;
+  /** What closing it by the keyboard does; without it, that is not possible. */
+  onClose?: (() => void) | undefined;
+  wide?: boolean;
+  children: JSX.Element;
+}) {
   const id = createUniqueId();
   let element!: HTMLDialogElement;
   const before = document.activeElement;
@@ -25,13 +32,23 @@ export function Modal(props: { title: string; onClose?: () => void; wide?: boole
       ref={element}
       aria-labelledby={id}
       classList={{ wide: props.wide === true }}
+      closedby={props.onClose === undefined ? "none" : "closerequest"}
       onCancel={(event) => {
         event.preventDefault();
         props.onClose?.();
       }}
+      onClose={() => {
+        // A second Escape closes it without asking. What is still to be shown is shown again.
+        if (!element.isConnected || element.open) return;
+        props.onClose?.();
+        queueMicrotask(() => {
+          if (element.isConnected && !element.open) element.showModal();
+        });
+      }}
     >
       <h2 id={id}>{props.title}</h2>
       {props.children}
+      <Notices />
     </dialog>
   );
 }

@@ -1,18 +1,18 @@
 // Fields, and the guard over what was typed and not saved.
 
-import { useBeforeLeave } from "@solidjs/router";
+import { useBeforeLeave, type BeforeLeaveEventArgs } from "@solidjs/router";
 import { Show, createSignal, createUniqueId, onCleanup, type JSX } from "solid-js";
 import { refusal, type Refusal } from "../api";
 import { confirm } from "./dialog";
 
-type FieldProps = {
+export type FieldProps = {
   label: string;
   hint?: string | undefined;
   wrong?: string | undefined;
 };
 
 /** The ids that tie a field to its hint and its fault. */
-function ties(props: FieldProps) {
+export function ties(props: Omit<FieldProps, "label">) {
   const id = createUniqueId();
   const described = () => {
     const ids = [props.hint === undefined ? "" : `${id}-hint`, props.wrong === undefined ? "" : `${id}-wrong`];
@@ -21,7 +21,7 @@ function ties(props: FieldProps) {
   return { id, described };
 }
 
-function About(props: FieldProps & { id: string }) {
+export function About(props: Omit<FieldProps, "label"> & { id: string }) {
   return (
     <>
       <Show when={props.hint}>
@@ -42,13 +42,12 @@ export function TextField(
   props: FieldProps & {
     value: string;
     onInput: (value: string) => void;
-    type?: "text" | "email" | "password" | "search" | "datetime-local" | "number";
+    type?: "text" | "email" | "password" | "search" | "datetime-local";
     autocomplete?: string;
     required?: boolean;
     autofocus?: boolean;
     readonly?: boolean;
     maxlength?: number;
-    list?: string;
   },
 ) {
   const { id, described } = ties(props);
@@ -69,7 +68,6 @@ export function TextField(
         autofocus={props.autofocus ?? false}
         readonly={props.readonly ?? false}
         maxlength={props.maxlength}
-        list={props.list}
         aria-invalid={props.wrong === undefined ? undefined : "true"}
         aria-describedby={described()}
       />
@@ -89,6 +87,7 @@ export function Check(props: FieldProps & { checked: boolean; onChange: (checked
         onChange={(event) => {
           props.onChange(event.currentTarget.checked);
         }}
+        aria-invalid={props.wrong === undefined ? undefined : "true"}
         aria-describedby={described()}
       />
       <label for={id}>{props.label}</label>
@@ -109,6 +108,7 @@ export function Select(
         onChange={(event) => {
           props.onChange(event.currentTarget.value);
         }}
+        aria-invalid={props.wrong === undefined ? undefined : "true"}
         aria-describedby={described()}
       >
         {props.options.map(([value, label]) => (
@@ -163,11 +163,18 @@ export function leaving(go: () => void): void {
   });
 }
 
+/** Whether only the query of the page's address changes, such as the cursor of one of its lists: the page stays. */
+export function staysHere({ from, to }: BeforeLeaveEventArgs): boolean {
+  // By the time that a step through the history is asked about, the browser has made it.
+  const there = typeof to === "number" ? location.pathname : new URL(to, location.href).pathname;
+  return there === from.pathname;
+}
+
 /** Asks before what was typed is left behind. */
 export function guard(isDirty: () => boolean): void {
   guarded.add(isDirty);
   useBeforeLeave((event) => {
-    if (!isDirty() || event.defaultPrevented) return;
+    if (!isDirty() || event.defaultPrevented || staysHere(event)) return;
     event.preventDefault();
     leaving(() => {
       event.retry(true);

@@ -1,6 +1,6 @@
 // What is said to the person: that something was done, and why something was refused.
 
-import { For, Show, createSignal } from "solid-js";
+import { For, Show, createSignal, createUniqueId, onCleanup } from "solid-js";
 import type { Refusal } from "../api";
 
 const [said, setSaid] = createSignal("");
@@ -13,11 +13,17 @@ export function say(text: string): void {
   timer = setTimeout(() => setSaid(""), 8_000);
 }
 
-/** The place where that appears. */
+// What is said behind a dialog is heard by nobody: it appears in the topmost place there is.
+const [places, setPlaces] = createSignal<readonly string[]>([]);
+
+/** A place where that appears: one for the pages, and one in each dialog. */
 export function Notices() {
+  const id = createUniqueId();
+  setPlaces((places) => [...places, id]);
+  onCleanup(() => setPlaces((places) => places.filter((other) => other !== id)));
   return (
     <div class="notices" role="status">
-      <Show when={said()} keyed>
+      <Show when={places().at(-1) === id && said()} keyed>
         {(text) => (
           <p>
             <span>{text}</span>

@@ -89,12 +89,22 @@ export function Table(props: {
 
 type Turned = { trail: string[] };
 
+/** What an empty page of a list says: that there is nothing, or that not all was looked through yet. */
+export const nothing = (next: string | null | undefined, text: string): string =>
+  next ? "None among those that were looked through so far. There are more." : text;
+
 /** Leafing through a list by cursors, which stand in the page's address; the way back is in its history. */
 export function Pager(props: { next: string | null | undefined; shown: number; one: string }) {
   const location = useLocation<Turned>();
   const [query] = useSearchParams<{ cursor?: string }>();
   const navigate = useNavigate();
   const trail = () => location.state?.trail ?? [];
+  // Whoever came by an address with a cursor has passed nobody knows how many pages.
+  const isNumbered = () => !query.cursor || trail().length > 0;
+  const shown = () => {
+    const amount = count(props.shown, props.one);
+    return isNumbered() ? `Page ${(trail().length + 1).toString()}, ${amount}` : amount;
+  };
   const go = (cursor: string | undefined, trail: string[]) => {
     const search = new URLSearchParams(location.search);
     if (cursor) search.set("cursor", cursor);
@@ -110,9 +120,9 @@ export function Pager(props: { next: string | null | undefined; shown: number; o
           go(trail().at(-1), trail().slice(0, -1));
         }}
       >
-        {trail().length > 0 || !query.cursor ? "Previous" : "First"}
+        {isNumbered() ? "Previous" : "First"}
       </button>
-      <span>{`Page ${(trail().length + 1).toString()}, ${count(props.shown, props.one)}`}</span>
+      <span role="status">{shown()}</span>
       <button
         type="button"
         disabled={!props.next}
@@ -120,7 +130,7 @@ export function Pager(props: { next: string | null | undefined; shown: number; o
           go(props.next ?? undefined, [...trail(), query.cursor ?? ""]);
         }}
       >
-        Next
+        {props.shown === 0 && props.next ? "Look further" : "Next"}
       </button>
     </nav>
   );

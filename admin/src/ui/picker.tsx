@@ -1,19 +1,22 @@
 // A set of names, to be picked from what the server knows.
 
 import { For, Show, createResource, createSignal } from "solid-js";
+import { About, ties, type FieldProps } from "./form";
+import { createLater } from "./later";
 
 export type Candidate = { name: string; about?: string };
 
-export function Picker(props: {
-  legend: string;
-  /** What one of them is called: `group`. */
-  one: string;
-  chosen: string[];
-  onChange: (chosen: string[]) => void;
-  find: (search: string) => Promise<Candidate[]>;
-  wrong?: string | undefined;
-  hint?: string;
-}) {
+export function Picker(
+  props: Omit<FieldProps, "label"> & {
+    legend: string;
+    /** What one of them is called: `group`. */
+    one: string;
+    chosen: string[];
+    onChange: (chosen: string[]) => void;
+    find: (search: string) => Promise<Candidate[]>;
+  },
+) {
+  const { id, described } = ties(props);
   const [search, setSearch] = createSignal("");
   const [isOpen, setOpen] = createSignal(false);
   const [found] = createResource(
@@ -22,19 +25,14 @@ export function Picker(props: {
     // So that looking for more never takes the page away.
     { initialValue: [] },
   );
-  let timer = 0;
+  const later = createLater(200);
   const offered = () => found.latest.filter(({ name }) => !props.chosen.includes(name));
   const sorted = (names: string[]) => [...new Set(names)].sort((a, b) => (a < b ? -1 : 1));
   let box!: HTMLFieldSetElement;
   return (
-    <fieldset class="picker" ref={box}>
+    <fieldset class="picker" ref={box} aria-describedby={described()}>
       <legend>{props.legend}</legend>
-      <Show when={props.hint}>
-        <p class="hint">{props.hint}</p>
-      </Show>
-      <Show when={props.wrong}>
-        <p class="wrong">{props.wrong}</p>
-      </Show>
+      <About hint={props.hint} wrong={props.wrong} id={id} />
       <ul class="chips">
         <For each={props.chosen} fallback={<li class="none">none</li>}>
           {(name) => (
@@ -60,13 +58,14 @@ export function Picker(props: {
           type="search"
           aria-label={`Find a ${props.one}`}
           placeholder="Find"
+          aria-invalid={props.wrong === undefined ? undefined : "true"}
+          aria-describedby={described()}
           onKeyDown={(event) => {
             if (event.key === "Enter") event.preventDefault();
           }}
           onInput={(event) => {
             const { value } = event.currentTarget;
-            clearTimeout(timer);
-            timer = setTimeout(() => setSearch(value), 200);
+            later(() => setSearch(value));
           }}
         />
         <ul class="offers" aria-label={`${props.legend} that can be added`}>

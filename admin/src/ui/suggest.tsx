@@ -1,21 +1,35 @@
 // A filter that takes the name of something that the server knows.
 
-import { For, createResource, createSignal, createUniqueId } from "solid-js";
+import { For, createResource, createSignal } from "solid-js";
+import { About, ties } from "./form";
+import { createLater } from "./later";
 
 export function Suggest(props: {
   label: string;
   value: string;
   find: (search: string) => Promise<{ name: string }[]>;
   onPick: (value: string) => void;
+  /** What is wrong with a text that cannot be such a name, which is then not picked. */
+  judge?: (value: string) => string | undefined;
 }) {
-  const id = createUniqueId();
+  // Of what stands in the field, or else of what came with the page's address.
+  const [fault, setFault] = createSignal<string | undefined>();
+  const wrong = () => fault() ?? (props.value === "" ? undefined : props.judge?.(props.value));
+  const { id, described } = ties({
+    get wrong() {
+      return wrong();
+    },
+  });
   const [typed, setTyped] = createSignal<string | undefined>();
   // With a value from the start, so that looking for more never takes the page away.
   const [found] = createResource(typed, (typed) => props.find(typed).catch(() => []), { initialValue: [] });
-  let timer = 0;
+  const later = createLater(200);
   // What was picked from the list, or typed and confirmed.
-  const pick = (value: string) => {
-    if (value.trim() !== props.value) props.onPick(value.trim());
+  const pick = (text: string) => {
+    const value = text.trim();
+    const found = value === "" ? undefined : props.judge?.(value);
+    setFault(found);
+    if (found === undefined && value !== props.value) props.onPick(value);
   };
   return (
     <div class="field">
@@ -27,12 +41,13 @@ export function Suggest(props: {
         value={props.value}
         autocomplete="off"
         spellcheck={false}
+        aria-invalid={wrong() === undefined ? undefined : "true"}
+        aria-describedby={described()}
         onFocus={() => setTyped((typed) => typed ?? "")}
         onInput={(event) => {
           const { value } = event.currentTarget;
           if (value === "" || found.latest.some(({ name }) => name === value)) pick(value);
-          clearTimeout(timer);
-          timer = setTimeout(() => setTyped(value), 200);
+          later(() => setTyped(value));
         }}
         onChange={(event) => {
           pick(event.currentTarget.value);
@@ -44,6 +59,7 @@ export function Suggest(props: {
       <datalist id={`${id}-list`}>
         <For each={found.latest}>{({ name }) => <option value={name} />}</For>
       </datalist>
+      <About id={id} wrong={wrong()} />
     </div>
   );
 }
