@@ -22,7 +22,7 @@ BOUNDS = {
     "GET /livez": 32_500,
     "GET /v1/session": 21_500,
     "GET /v1/verify": 25_700,
-    "PATCH /v1/session": 404_000,
+    "PATCH /v1/session": 249_000,
 }
 
 
