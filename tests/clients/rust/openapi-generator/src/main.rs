@@ -75,7 +75,7 @@ async fn scenario() -> Result<(), Box<dyn StdError>> {
     assert!(answer.all && answer.results["polls.vote"], "{answer:?}");
     rights_api::verify_request(&user, vote(), None, None, None, None, None).await?;
 
-    let devices = devices_api::list_sessions(&user).await?.items;
+    let devices = devices_api::list_sessions(&user, None, None).await?.items;
     let current: Vec<&Device> = devices.iter().filter(|device| device.current).collect();
     let [device] = current[..] else { return Err(format!("{devices:?}").into()) };
     assert_eq!(Some(&device.id), session.id.as_ref());

@@ -72,7 +72,7 @@ async fn scenario() -> Result<(), Box<dyn StdError>> {
     assert!(answer.all && answer.results["polls.vote"], "{answer:?}");
     user.verify_request(None, None, None, Some("polls.vote"), None, None).await?;
 
-    let devices = user.list_sessions().await?.into_inner().items;
+    let devices = user.list_sessions(None, None).await?.into_inner().items;
     let current: Vec<&Device> = devices.iter().filter(|device| device.current).collect();
     let [device] = current[..] else { return Err(format!("{devices:?}").into()) };
     assert_eq!(Some(&device.id), session.id.as_ref());
