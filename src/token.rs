@@ -36,6 +36,10 @@ const CLOCK_SKEW: i64 = 5;
 /// Memory that remembered tokens may take, in bytes, roughly.
 const CACHE_BYTES: u64 = 64 << 20;
 
+/// Tokens that are remembered at the same time, roughly. As many that were forgotten are known again: without that, tokens
+/// that are in use now would never take the place of those that were in use before.
+const CACHE_TOKENS: usize = 8192;
+
 /// What somebody wants to find again with a token. Nothing here reads it.
 pub type Beside = OnceLock<Box<dyn Any + Send + Sync>>;
 
@@ -154,7 +158,7 @@ impl Tokens {
             audience: audience.to_owned(),
             seals: false,
             keyring: ArcSwap::from_pointee(keyring),
-            verified: Cache::with_weighter(1024, CACHE_BYTES, BySize),
+            verified: Cache::with_weighter(CACHE_TOKENS, CACHE_BYTES, BySize),
             verified_api: Cache::with_weighter(256, api::CACHE_BYTES, BySize),
         }
     }

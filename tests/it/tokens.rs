@@ -13,8 +13,9 @@ use chrono::DateTime;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use signet::claims::ChallengeKind;
+use signet::claims::{ChallengeKind, Claims, Lifetime};
 use signet::keys::{Keyring, Kind};
+use signet::token::Tokens;
 
 use crate::harness::{Client, ORIGIN, Options, PASSWORD, Server, folder_with_keys};
 
@@ -1348,4 +1349,22 @@ async fn every_issue_has_a_name_of_its_own_and_every_session_too() {
         assert_eq!(sid.len(), 16, "128 bits");
     }
     assert_eq!(sessions.len(), 1);
+}
+
+/// Sessions come and go: whoever is here today must not pay for a signature with each request because others were here
+/// all of yesterday.
+#[test]
+fn tokens_in_use_take_the_place_of_those_that_were_in_use() {
+    let folder = folder_with_keys(&[("a", "eddsa")]);
+    let tokens = Tokens::new("signet", "signet", Keyring::load(&folder.path().join("keys")).unwrap());
+    let now = DateTime::from_timestamp(2_000_000_000, 0).unwrap();
+    let life = Lifetime { age: 3600, end: 3600 };
+    let token = |_| tokens.mint(&Claims::anonymous("signet", "signet", 0, now, life)).unwrap();
+    let used = |some: &[String]| some.iter().for_each(|token| drop(tokens.verify(token, now).unwrap()));
+    let before: Vec<String> = (0..12_000).map(token).collect();
+    before.chunks(100).for_each(|some| (0..3).for_each(|_| used(some)));
+    let present: Vec<String> = (0..1_000).map(token).collect();
+    (0..4).for_each(|_| used(&present));
+    let known = present.iter().filter(|token| tokens.remembered(token, now).is_some()).count();
+    assert!(known >= 900, "{known} of 1000");
 }
