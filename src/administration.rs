@@ -164,9 +164,9 @@ impl<'a> Staff<'a> {
             account::change(self.app, self.session.witness(true)?, id, &event, |user| {
                 at_version(if_match, user.version)?;
                 self.may_touch(user)?;
-                self.keeps_own_address(change, user)?;
-                let was_active = user.is_active;
+                let (was_active, address) = (user.is_active, user.email.clone());
                 self.apply(change, user)?;
+                self.keeps_own_address(user, &address)?;
                 let disabled = was_active && !user.is_active;
                 Ok(disabled.then_some(Write::CloseSessions { user: id, keep: None }).into_iter().collect())
             })
@@ -177,9 +177,8 @@ impl<'a> Staff<'a> {
 
     /// Refuses another address for these staff's own account: there the present password is asked for, which whoever
     /// found an open session does not know (ASVS 5.0, 7.5.1).
-    fn keeps_own_address(&self, change: &UserChange, user: &User) -> Result<(), Error> {
-        let is_other = change.profile.email.as_ref().is_some_and(|email| *email != user.email);
-        if is_other && self.session.id()? == user.id {
+    fn keeps_own_address(&self, user: &User, before: &str) -> Result<(), Error> {
+        if user.email != before && self.session.id()? == user.id {
             let how = "your own address is changed with PATCH /v1/me, which takes your present password";
             return Err(Error::BeyondOwnRights(how.to_owned()));
         }

@@ -274,10 +274,8 @@ impl Keyring {
 
     fn new(keys: Vec<Key>, sealing: Vec<SealingKey>) -> Self {
         let issued: Vec<_> = keys.iter().map(|key| Kind::ALL.map(|kind| key.header(kind))).collect();
-        let known = |(at, headers): (usize, &[String; _])| {
-            let mut headers = headers.iter();
-            Kind::ALL.map(|kind| (headers.next().cloned().unwrap_or_default(), (at, kind)))
-        };
+        let known =
+            |(at, headers): (usize, &[String; _])| Kind::ALL.map(|kind| (headers[kind as usize].clone(), (at, kind)));
         let headers = issued.iter().enumerate().flat_map(known).collect();
         let ring = Self { keys, signer: AtomicUsize::new(0), issued, headers, sealing, sealer: AtomicUsize::new(0) };
         ring.choose(None);

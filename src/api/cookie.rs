@@ -4,7 +4,6 @@
 //! `__%48ost-signet` from a sibling domain pass for ours, one that reads the header as text drops it whole for
 //! one foreign byte, and one that deletes by name alone writes deletions that browsers refuse.
 
-use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -108,11 +107,11 @@ fn clear(name: &str) -> Result<HeaderValue, Error> {
     line([name, "=", &life(0, DateTime::UNIX_EPOCH), ATTRIBUTES].concat())
 }
 
-/// What a date of HTTP can tell: 1970 to 9999. A clock can say anything.
-const DATES: RangeInclusive<i64> = 0..=253_402_300_799;
+/// The last second that a date of HTTP can tell, of 9999. The first one is that of 1970; a clock can say anything.
+const DATE_MAX: i64 = 253_402_300_799;
 
 fn life(seconds: u64, until: DateTime<Utc>) -> String {
-    let until = instant(until.timestamp().clamp(*DATES.start(), *DATES.end()));
+    let until = instant(until.timestamp().clamp(0, DATE_MAX));
     format!("; Max-Age={seconds}; Expires={}", HttpDate::from(SystemTime::from(until)))
 }
 

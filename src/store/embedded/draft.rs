@@ -266,7 +266,7 @@ impl<'a> Draft<'a> {
                 self.close_all(id, None)
             }
             Write::OpenSession { session, was } => self.open_session(&session, was),
-            Write::CloseSession { user, id } => self.close(Key::session(user, id)),
+            Write::CloseSession { user, id } => self.close(&Key::session(user, id)),
             Write::CloseSessions { user, keep } => self.close_all(user, keep),
             Write::KeepToken { token, most } => self.keep_token(&token, most),
             Write::DropToken { owner, id } => self.drop_token(Key::token(owner, id)),

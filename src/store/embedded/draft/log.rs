@@ -75,7 +75,7 @@ impl Draft<'_> {
                     self.put(Key::forgotten(), until.to_be_bytes().to_vec());
                 }
                 self.remove(key);
-                if record.starts_with(&Key::all_sessions()) { self.close(record)? } else { self.remove(record) }
+                if record.starts_with(&Key::all_sessions()) { self.close(&record)? } else { self.remove(record) }
             }
         }
         Ok(())

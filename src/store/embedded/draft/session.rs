@@ -1,7 +1,7 @@
 //! Open sessions in a commit, and how they are found: those of one user by the time of the log-in, those of everybody in
 //! the order of their keys.
 //!
-//! What opens or closes one passes [`Draft::list`] or [`Draft::close`], which know all the keys that a session has.
+//! What opens or closes one passes [`Draft::list`] or [`Draft::unlist`], which know all the keys that a session has.
 
 use super::{Draft, Outcome, leaf_through};
 use crate::claims::{ChallengeKind, SessionId, UserId};
@@ -30,20 +30,24 @@ impl Draft<'_> {
         Ok(())
     }
 
-    pub(super) fn close(&mut self, key: Vec<u8>) -> Outcome<()> {
-        if let Some(session) = self.json::<OpenSession>(&key)? {
-            self.remove(Key::over_at(session.ends, &key));
-            self.remove(Key::session_by_time(&session));
-            self.remove(key);
+    fn unlist(&mut self, session: &OpenSession) {
+        let key = Key::session(session.user, session.id);
+        self.remove(Key::over_at(session.ends, &key));
+        self.remove(Key::session_by_time(session));
+        self.remove(key);
+    }
+
+    pub(super) fn close(&mut self, key: &[u8]) -> Outcome<()> {
+        if let Some(session) = self.json(key)? {
+            self.unlist(&session);
         }
         Ok(())
     }
 
     pub(super) fn close_all(&mut self, user: UserId, keep: Option<SessionId>) -> Outcome<()> {
-        let kept = keep.map(|id| Key::session(user, id));
-        for key in self.scan(&Key::sessions(user))?.into_keys() {
-            if kept.as_ref() != Some(&key) {
-                self.close(key)?;
+        for session in self.all::<OpenSession>(&Key::sessions(user))? {
+            if keep != Some(session.id) {
+                self.unlist(&session);
             }
         }
         Ok(())
