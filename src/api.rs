@@ -24,6 +24,7 @@ pub mod cookies;
 pub mod docs;
 pub mod document;
 pub mod figures;
+mod files;
 pub mod front;
 pub mod groups;
 pub mod imports;
@@ -191,14 +192,18 @@ fn query(request: &Request) -> Result<Vec<(String, String)>, Problem> {
 
 /// An endpoint that answers every GET with these bytes, under a policy of its own.
 pub(crate) fn fixed(kind: &'static str, policy: Option<&'static str>, content: fn() -> Bytes) -> impl Endpoint {
-    let answer = move |_: Request| {
+    got(move |_| {
         let mut response = Response::builder().content_type(kind).body(content());
         if let Some(policy) = policy {
             let policy = HeaderValue::from_static(policy);
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response
-    };
-    let get = poem::endpoint::make_sync(answer).boxed();
+    })
+}
+
+/// An endpoint that answers every GET, and nothing else.
+fn got(answer: impl Fn(&Request) -> Response + Send + Sync + 'static) -> impl Endpoint {
+    let get = poem::endpoint::make_sync(move |request: Request| answer(&request)).boxed();
     Resource::new("", HashMap::from([(Method::GET, get)]))
 }

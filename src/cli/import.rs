@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::tz::TimeZone;
 use tokio::runtime::Runtime;
 
 use super::{Ending, Folders, clock, failed, print, runtime, secret};
@@ -195,7 +196,7 @@ fn undo(place: &Place) -> Result<(), Ending> {
 fn reading(source: Dumped) -> Result<Reading, Ending> {
     let Dumped { user_model, username_field, time_zone, source, .. } = source;
     let wrong = |_| Ending::Usage("--time-zone: there is no such zone; give one such as Europe/Berlin".to_owned());
-    let time_zone = time_zone.parse().map_err(wrong)?;
+    let time_zone = TimeZone::get(&time_zone).map_err(wrong)?;
     Ok(Reading { user_model, username_field, time_zone, source })
 }
 

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use chrono::{DateTime, Duration, LocalResult, NaiveDateTime, TimeZone as _, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, Utc};
+use jiff::civil;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -32,7 +33,7 @@ pub struct Reading {
     /// The field that holds the name that a log-in takes.
     pub username_field: String,
     /// The zone of times that name none.
-    pub time_zone: Tz,
+    pub time_zone: TimeZone,
     /// Tells apart the identities of several Django projects.
     pub source: String,
 }
@@ -42,7 +43,7 @@ impl Default for Reading {
         Self {
             user_model: USER_MODEL.to_owned(),
             username_field: "username".to_owned(),
-            time_zone: Tz::UTC,
+            time_zone: TimeZone::UTC,
             source: String::new(),
         }
     }
@@ -484,19 +485,14 @@ impl Second<'_> {
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
             return Some(time.to_utc());
         }
-        let Ok(naive) = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f") else {
+        // Of an hour that the clock showed twice, the first one; in one that it skipped, what it would have shown without.
+        let naive = civil::DateTime::strptime("%Y-%m-%dT%H:%M:%S%.f", text).ok();
+        let time = naive.and_then(|naive| self.reading.time_zone.to_timestamp(naive).ok());
+        let Some(time) = time.and_then(|time| DateTime::from_timestamp_millis(time.as_millisecond())) else {
             self.losses.push(Fault::new(name, "time", "this is not a time that Django writes"));
             return None;
         };
         *self.naive_times = true;
-        let zone = self.reading.time_zone;
-        match zone.from_local_datetime(&naive) {
-            LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.to_utc()),
-            // An hour that the clock skipped: what it would have shown without.
-            LocalResult::None => {
-                let before = zone.from_local_datetime(&(naive - Duration::hours(3))).earliest()?;
-                Some(before.to_utc() + Duration::hours(3))
-            }
-        }
+        Some(time)
     }
 }

@@ -257,6 +257,7 @@ fn write_group(shared: &Shared, database: &mut Database, jobs: Vec<Job>) -> Resu
         batch.insert(Key::applied(), &number.to_be_bytes());
         tree.apply_batch(batch).map_err(|e| failed(&e))
     };
+    let changed = draft.changed();
     let failure = failure.or_else(|| draft.into_batch().and_then(|batch| apply(batch).err()));
     let flushed = match failure {
         Some(failure) => Err(failure),
@@ -274,6 +275,7 @@ fn write_group(shared: &Shared, database: &mut Database, jobs: Vec<Job>) -> Resu
     for acknowledge in waiting {
         acknowledge(flushed.clone());
     }
+    database::free_replaced(changed);
     flushed
 }
 

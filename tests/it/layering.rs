@@ -78,12 +78,12 @@ const API: [&[&str]; 12] = [
     &["caller"],
     &["visit"],
     &["problem"],
-    &["cookie", "origin", "proxies", "scrape"],
+    &["cookie", "files", "origin", "proxies", "scrape"],
     &["authorization"],
 ];
 
 /// Foreign crates that could be replaced, and the rooms that may name them.
-const FOREIGN: [(&str, &[&str]); 39] = [
+const FOREIGN: [(&str, &[&str]); 41] = [
     ("prometheus", &["metrics"]),
     ("jsonwebtoken", &["keys"]),
     ("aws_lc_rs", &["keys", "throttle"]),
@@ -99,6 +99,7 @@ const FOREIGN: [(&str, &[&str]); 39] = [
     ("sha2", &["password", "import", "moving"]),
     ("zxcvbn", &["password"]),
     ("sled", &["store/embedded"]),
+    ("crossbeam_epoch", &["store/embedded/database"]),
     ("tokio_postgres", &["store/postgres"]),
     ("deadpool", &["store/postgres"]),
     ("tokio_postgres_rustls", &["store/postgres"]),
@@ -114,12 +115,13 @@ const FOREIGN: [(&str, &[&str]); 39] = [
     ("rustix", &["keys", "connection", "app/following", "password"]),
     ("hyper", &["connection"]),
     ("hyper_util", &["connection"]),
+    ("flate2", &["api/files"]),
     ("lettre", &["mail"]),
     ("url", &["mail"]),
     ("idna", &["user"]),
     ("percent_encoding", &["mail"]),
     ("reqwest", &["import/remote"]),
-    ("chrono_tz", &["import/django"]),
+    ("jiff", &["import/django", "cli/import"]),
     ("tempfile", &["import/input", "offline"]),
     ("indicatif", &["cli"]),
     ("rpassword", &["cli"]),

@@ -1,8 +1,13 @@
 //! The contract: the committed document is what the code says, and says what the server does.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 use signet::api::problem::Code;
@@ -32,16 +37,39 @@ fn the_committed_document_is_the_one_that_the_code_writes() {
 /// Fails when the file is not what the code writes, or writes it when it is asked to.
 pub(crate) fn is_committed(path: &str, written: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    #[expect(clippy::disallowed_methods, reason = "asks to rewrite the file")]
-    let rewrite = std::env::var("SIGNET_REWRITE").is_ok();
-    if rewrite {
+    if is_to_be_rewritten() {
         return std::fs::write(&file, written).unwrap();
     }
     let is_same = std::fs::read_to_string(&file).unwrap_or_default() == written;
-    assert!(
-        is_same,
-        "{path} is not what the code writes; SIGNET_REWRITE=1 cargo test --test it -- openapi postman does"
-    );
+    assert!(is_same, "{path} is not what the code writes; {REWRITE} does");
+}
+
+const REWRITE: &str = "SIGNET_REWRITE=1 cargo test --test it -- openapi postman";
+
+#[expect(clippy::disallowed_methods, reason = "asks to rewrite the files")]
+fn is_to_be_rewritten() -> bool {
+    std::env::var("SIGNET_REWRITE").is_ok()
+}
+
+/// The framework has script and style inline in a page of its own, which needs `unsafe-inline`, and not packed.
+#[test]
+fn the_committed_swagger_ui_is_the_frameworks() {
+    let page = poem_openapi::OpenApiService::new((), "", "").swagger_ui_html();
+    for (path, start, end) in [
+        ("src/api/docs/swagger-ui.js.gz", "<script charset=\"UTF-8\">", "</script>"),
+        ("src/api/docs/swagger-ui.css.gz", "<style charset=\"UTF-8\">", "</style>"),
+    ] {
+        let inner = page.split_once(start).and_then(|(_, rest)| rest.split_once(end)).unwrap().0;
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        if is_to_be_rewritten() {
+            let mut packed = GzEncoder::new(File::create(&file).unwrap(), Compression::best());
+            packed.write_all(inner.as_bytes()).unwrap();
+            packed.finish().unwrap();
+        }
+        let mut text = String::new();
+        GzDecoder::new(File::open(&file).unwrap()).read_to_string(&mut text).unwrap();
+        assert!(text == inner && text.len() > 100_000, "{path} is not the framework's; {REWRITE} makes it that");
+    }
 }
 
 #[test]

@@ -18,11 +18,11 @@ pub(super) struct Aside {
 
 impl Aside {
     /// Looks at the store's file, and keeps it aside when a place in it is damaged. Nothing is done to a store that
-    /// another process has open.
+    /// another process has open. `segment` is what is read into.
     ///
     /// # Errors
     /// When the file cannot be read, or the copy not be made.
-    pub(super) fn of(folder: &Path) -> io::Result<Option<Self>> {
+    pub(super) fn of(folder: &Path, segment: &mut Vec<u8>) -> io::Result<Option<Self>> {
         let db = match File::options().read(true).write(true).open(folder.join("db")) {
             Ok(db) => db,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -35,7 +35,7 @@ impl Aside {
             aside.bring_back(&db)?;
             return Ok(Some(aside));
         }
-        if salvage::is_whole(&db)? {
+        if salvage::is_whole(&db, segment)? {
             return Ok(None);
         }
         tracing::debug!("the store's file has damaged places; a copy is kept until it is known that it opens");

@@ -87,6 +87,11 @@ impl<'a> Draft<'a> {
         Ok(known.max(seconds))
     }
 
+    /// Keys that are changed.
+    pub(super) fn changed(&self) -> usize {
+        self.before.len()
+    }
+
     /// All that was added as one atomic batch; `None` when that changes nothing.
     pub(super) fn into_batch(self) -> Option<sled::Batch> {
         if self.before.is_empty() {

@@ -67,7 +67,9 @@ struct Entry {
 /// # Errors
 /// When the file's length cannot be read. A part that the disk gives errors for counts as damaged.
 pub(super) fn read(file: &File, large: &Path, unended: bool) -> io::Result<(Vec<Leaf>, Damage)> {
-    let Scan { pages, mut damage, torn, .. } = scan(file)?;
+    let mut pages: BTreeMap<u64, Vec<Entry>> = BTreeMap::new();
+    let keep = |page, entry| pages.entry(page).or_default().push(entry);
+    let Scan { mut damage, torn, .. } = scan(file, &mut Vec::new(), keep)?;
     let mut leaves = Vec::new();
     for (_, mut entries) in pages {
         entries.sort_unstable_by_key(|entry| entry.position);
@@ -78,19 +80,24 @@ pub(super) fn read(file: &File, large: &Path, unended: bool) -> io::Result<(Vec<
     Ok((leaves, damage))
 }
 
-/// Finds every message, and the places that are damaged.
+/// What could not be read of the file's log. `segment` is what is read into.
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn scan(file: &File) -> io::Result<Scan> {
+pub(super) fn damage(file: &File, segment: &mut Vec<u8>) -> io::Result<Damage> {
+    scan(file, segment, |_, _| ()).map(|scan| scan.damage)
+}
+
+/// Finds every message of a page, and the places that are damaged.
+fn scan(file: &File, segment: &mut Vec<u8>, mut found: impl FnMut(u64, Entry)) -> io::Result<Scan> {
     let mut scan = Scan::default();
     let length = file.metadata()?.len();
     let mut at = 0;
     while at < length {
         let size = usize::try_from(length - at).unwrap_or(SEGMENT).min(SEGMENT);
-        let mut bytes = vec![0; size];
-        match file.read_exact_at(&mut bytes, at) {
-            Ok(()) => scan.segment(&bytes, at),
+        segment.resize(size, 0);
+        match file.read_exact_at(segment, at) {
+            Ok(()) => scan.segment(segment, at, &mut found),
             Err(_) => scan.damaged(size),
         }
         at += SEGMENT_U64;
@@ -101,9 +108,8 @@ pub(super) fn scan(file: &File) -> io::Result<Scan> {
 
 /// What a file holds.
 #[derive(Default)]
-pub(super) struct Scan {
-    pages: BTreeMap<u64, Vec<Entry>>,
-    pub(super) damage: Damage,
+struct Scan {
+    damage: Damage,
     /// The segments that do not end as they should: number and bytes. Of the newest one that is no damage.
     tails: Vec<(u64, usize)>,
     /// Where the last message ends.
@@ -120,7 +126,7 @@ impl Scan {
         self.damage.bytes += bytes as u64;
     }
 
-    fn segment(&mut self, bytes: &[u8], base: u64) {
+    fn segment(&mut self, bytes: &[u8], base: u64, keep: &mut impl FnMut(u64, Entry)) {
         if is_blank(bytes) {
             return;
         }
@@ -165,7 +171,7 @@ impl Scan {
                 }
                 kind::FREE | kind::NODE | kind::LARGE_NODE | kind::LINK | kind::LARGE_LINK => {
                     let entry = Entry { position, kind: found.kind, at: base + body as u64, len: found.body.len() };
-                    self.pages.entry(found.page).or_default().push(entry);
+                    keep(found.page, entry);
                 }
                 _ => {}
             }
