@@ -1,6 +1,6 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { gzipSync } from "node:zlib";
 import { defineConfig } from "vite";
 import solid from "vite-plugin-solid";
 
@@ -25,17 +25,15 @@ export default defineConfig({
       },
     },
     {
-      // Beside each file its compressed forms, which the server sends as they are.
-      name: "precompress",
+      // Each file in gzip alone: the server sends it as it is, and unpacks it for who takes nothing else.
+      name: "compress",
       apply: "build",
       writeBundle: async ({ dir = "dist" }) => {
         for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
           if (!entry.isFile()) continue;
           const path = join(entry.parentPath, entry.name);
-          const content = await readFile(path);
-          const quality = { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY };
-          await writeFile(`${path}.br`, brotliCompressSync(content, { params: quality }));
-          await writeFile(`${path}.gz`, gzipSync(content, { level: 9 }));
+          await writeFile(`${path}.gz`, gzipSync(await readFile(path), { level: 9 }));
+          await rm(path);
         }
       },
     },

@@ -5,13 +5,12 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use include_dir::{Dir, include_dir};
 use poem::http::Method;
 use poem::web::Data;
 use poem::{Endpoint, FromRequest as _, Request, Response, Route};
 
-use crate::api::files::{ASKED_AGAIN, File, Form, HTML};
+use crate::api::files::{ASKED_AGAIN, File, HTML};
 use crate::api::problem::{Code, Problem};
 use crate::api::visit::Visit;
 
@@ -29,8 +28,8 @@ const INDEX: &str = "index.html";
 const HASHED: &str = "assets/";
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 
-/// Codings in which a file may lie beside itself, the best one first: the name in HTTP, and the end of the file's name.
-const CODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
+/// How the names of all files end: a build leaves nothing but their compressed forms.
+const PACKED: &str = ".gz";
 
 /// Media types by the ends of names. What is not among them is sent as bytes.
 const TYPES: [(&str, &str); 14] = [
@@ -55,36 +54,23 @@ pub(super) fn add(route: Route) -> Route {
     route.at("/admin", Admin).at("/admin/*path", Admin)
 }
 
-/// All files by their paths below the folder.
+/// All files by their paths below the folder, as they were before they were compressed.
 static FILES: LazyLock<HashMap<&'static str, File>> = LazyLock::new(|| {
-    let mut raw = HashMap::new();
-    gather(&DIST, &mut raw);
-    let is_coded =
-        |path: &str| CODINGS.iter().any(|(_, end)| path.strip_suffix(end).is_some_and(|plain| raw.contains_key(plain)));
-    let file = |(path, content): (&&'static str, &&'static [u8])| {
-        let content = *content;
-        let coded =
-            |(coding, end): &(&'static str, &str)| Some((*coding, form(raw.get(format!("{path}{end}").as_str())?)));
-        let kind = kind(path);
-        let file = File {
-            kind,
-            policy: (kind == HTML).then_some(POLICY),
-            keep: if path.starts_with(HASHED) { FOR_GOOD } else { ASKED_AGAIN },
-            plain: LazyLock::new(Box::new(move || form(content))),
-            coded: CODINGS.iter().filter_map(coded).collect(),
-        };
-        (*path, file)
-    };
-    raw.iter().filter(|(path, _)| !is_coded(path)).map(file).collect()
+    let mut files = HashMap::new();
+    gather(&DIST, &mut files);
+    files
 });
 
-fn form(content: &'static [u8]) -> Form {
-    Form::of(Bytes::from_static(content))
-}
-
-fn gather(folder: &Dir<'static>, found: &mut HashMap<&'static str, &'static [u8]>) {
-    found.extend(folder.files().filter_map(|file| Some((file.path().to_str()?, file.contents()))));
-    folder.dirs().for_each(|folder| gather(folder, found));
+fn gather(folder: &'static Dir<'static>, files: &mut HashMap<&'static str, File>) {
+    let file = |file: &'static include_dir::File<'static>| {
+        let path = file.path().to_str()?.strip_suffix(PACKED)?;
+        let kind = kind(path);
+        let keep = if path.starts_with(HASHED) { FOR_GOOD } else { ASKED_AGAIN };
+        let policy = (kind == HTML).then_some(POLICY);
+        Some((path, File::packed(kind, keep, policy, file.contents())))
+    };
+    files.extend(folder.files().filter_map(file));
+    folder.dirs().for_each(|folder| gather(folder, files));
 }
 
 fn kind(path: &str) -> &'static str {
@@ -116,12 +102,13 @@ impl Endpoint for Admin {
 
 #[cfg(test)]
 mod tests {
-    use super::FILES;
+    use super::{FILES, INDEX, kind};
 
     #[test]
     fn every_file_has_a_type_of_its_own() {
-        for (path, file) in FILES.iter() {
-            assert_ne!(file.kind, "application/octet-stream", "{path} has no media type; give its ending one");
+        assert!(FILES.contains_key(INDEX));
+        for path in FILES.keys() {
+            assert_ne!(kind(path), "application/octet-stream", "{path} has no media type; give its ending one");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use poem::Route;
 
-use crate::api::files::{File, HTML};
+use crate::api::files::{ASKED_AGAIN, File, HTML};
 use crate::api::{document, fixed, got};
 
 /// What the page may load. Swagger UI draws icons from `data:` images.
@@ -34,5 +34,7 @@ pub(super) fn add(route: Route) -> Route {
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document::text().into());
 
 // As the framework has them, but packed: they are a twelfth of the program otherwise.
-static UI_SCRIPT: LazyLock<File> = LazyLock::new(|| File::packed(SCRIPT, include_bytes!("docs/swagger-ui.js.gz")));
-static UI_STYLE: LazyLock<File> = LazyLock::new(|| File::packed(STYLE, include_bytes!("docs/swagger-ui.css.gz")));
+static UI_SCRIPT: LazyLock<File> =
+    LazyLock::new(|| File::packed(SCRIPT, ASKED_AGAIN, None, include_bytes!("docs/swagger-ui.js.gz")));
+static UI_STYLE: LazyLock<File> =
+    LazyLock::new(|| File::packed(STYLE, ASKED_AGAIN, None, include_bytes!("docs/swagger-ui.css.gz")));

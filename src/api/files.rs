@@ -1,4 +1,4 @@
-//! Files out of the binary: of what type each is, in which codings it lies there, what names its content.
+//! Files out of the binary: packed there, sent as they are to who takes that, and unpacked for everybody else.
 //!
 //! No file is chosen here, and nothing is said of who may have it.
 
@@ -20,34 +20,39 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 /// For a file whose name does not change with what is in it: asked for again every time, and not sent again.
 pub(super) const ASKED_AGAIN: &str = "no-cache";
 
-/// A file that is served.
+/// A file that is served. The binary holds it in gzip alone.
 pub(super) struct File {
-    pub(super) kind: &'static str,
-    /// What a page may load and do.
-    pub(super) policy: Option<&'static str>,
+    kind: &'static str,
     /// How long it may be kept.
-    pub(super) keep: &'static str,
-    pub(super) plain: LazyLock<Form, Box<dyn FnOnce() -> Form + Send>>,
-    /// In other codings, the best one first.
-    pub(super) coded: Vec<(&'static str, Form)>,
+    keep: &'static str,
+    /// What a page may load and do.
+    policy: Option<&'static str>,
+    packed: Form,
+    /// For who does not take gzip.
+    plain: LazyLock<Form, Box<dyn FnOnce() -> Form + Send>>,
 }
 
 /// The bytes of a file in one coding, and what names them.
-pub(super) struct Form {
-    pub(super) content: Bytes,
+struct Form {
+    content: Bytes,
     tag: String,
 }
 
 impl Form {
-    pub(super) fn of(content: Bytes) -> Self {
+    fn of(content: Bytes) -> Self {
         let digest = digest(&content);
         Self { content, tag: format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..16])) }
     }
 }
 
 impl File {
-    /// A file of which the binary has nothing but this, in gzip: whoever does not take that gets it unpacked.
-    pub(super) fn packed(kind: &'static str, gzip: &'static [u8]) -> Self {
+    /// The file that this is in gzip: its media type, for how long it may be kept, and the policy of a page.
+    pub(super) fn packed(
+        kind: &'static str,
+        keep: &'static str,
+        policy: Option<&'static str>,
+        gzip: &'static [u8],
+    ) -> Self {
         let unpack = move || {
             let mut content = Vec::new();
             if let Err(why) = GzDecoder::new(gzip).read_to_end(&mut content) {
@@ -55,28 +60,25 @@ impl File {
             }
             Form::of(content.into())
         };
-        let coded = vec![("gzip", Form::of(Bytes::from_static(gzip)))];
-        Self { kind, policy: None, keep: ASKED_AGAIN, plain: LazyLock::new(Box::new(unpack)), coded }
+        let packed = Form::of(Bytes::from_static(gzip));
+        Self { kind, keep, policy, packed, plain: LazyLock::new(Box::new(unpack)) }
     }
 
-    /// The answer to a request for it, in the best coding that the client takes; only that it has not changed when the
-    /// client has it.
+    /// The answer to a request for it, in gzip when the client takes that; only that it has not changed when the client
+    /// has it.
     pub(super) fn answer(&self, request: &Request) -> Response {
-        let accepted = joined(request.headers(), &header::ACCEPT_ENCODING);
-        let coded = self.coded.iter().find(|(coding, _)| accepts(&accepted, coding));
-        let (coding, form) = coded.map_or_else(|| (None, &*self.plain), |(coding, form)| (Some(*coding), form));
-        let mut response = Response::builder().header(header::CACHE_CONTROL, self.keep).header(header::ETAG, &form.tag);
+        let is_packed = takes_gzip(&joined(request.headers(), &header::ACCEPT_ENCODING));
+        let form = if is_packed { &self.packed } else { &*self.plain };
+        let response = Response::builder().header(header::CACHE_CONTROL, self.keep).header(header::ETAG, &form.tag);
+        let mut response = response.header(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         if let Some(policy) = self.policy {
             response = response.header(header::CONTENT_SECURITY_POLICY, policy);
-        }
-        if !self.coded.is_empty() {
-            response = response.header(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         }
         if names(&joined(request.headers(), &header::IF_NONE_MATCH), &form.tag) {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
-        if let Some(coding) = coding {
-            response = response.header(header::CONTENT_ENCODING, coding);
+        if is_packed {
+            response = response.header(header::CONTENT_ENCODING, "gzip");
         }
         response.content_type(self.kind).body(form.content.clone())
     }
@@ -88,15 +90,15 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
     lines.join(",")
 }
 
-/// Whether a coding may be sent (RFC 9110, section 12.5.3).
-fn accepts(accepted: &str, coding: &str) -> bool {
+/// Whether gzip may be sent (RFC 9110, section 12.5.3).
+fn takes_gzip(accepted: &str) -> bool {
     let mut others = false;
     for part in accepted.split(',') {
         let mut words = part.split(';').map(str::trim);
         let name = words.next().unwrap_or_default();
         let weight = words.find_map(|word| word.strip_prefix("q=").or_else(|| word.strip_prefix("Q=")));
         let is_wanted = weight.is_none_or(|weight| weight.parse().is_ok_and(|weight: f32| weight > 0.0));
-        if name.eq_ignore_ascii_case(coding) {
+        if name.eq_ignore_ascii_case("gzip") {
             return is_wanted;
         }
         others |= name == "*" && is_wanted;
@@ -112,23 +114,24 @@ fn names(wanted: &str, tag: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{accepts, names};
+    use super::{names, takes_gzip};
 
     #[test]
-    fn a_coding_is_sent_to_whoever_takes_it() {
-        for (accepted, br, gzip) in [
-            ("", false, false),
-            ("gzip, deflate, br, zstd", true, true),
-            ("GZIP", false, true),
-            ("br;q=0, gzip;q=0.5", false, true),
-            ("br ; q=0.0,*", false, true),
-            ("*;q=0", false, false),
-            ("*", true, true),
-            ("identity", false, false),
-            ("brotli, gzipped", false, false),
-            ("br;q=much", false, false),
+    fn gzip_is_sent_to_whoever_takes_it() {
+        for (accepted, takes) in [
+            ("", false),
+            ("gzip, deflate, br, zstd", true),
+            ("GZIP", true),
+            ("br;q=0, gzip;q=0.5", true),
+            ("gzip ; q=0.0,*", false),
+            ("br;q=0, *", true),
+            ("*;q=0", false),
+            ("*", true),
+            ("identity", false),
+            ("brotli, gzipped", false),
+            ("gzip;q=much", false),
         ] {
-            assert_eq!((accepts(accepted, "br"), accepts(accepted, "gzip")), (br, gzip), "{accepted:?}");
+            assert_eq!(takes_gzip(accepted), takes, "{accepted:?}");
         }
     }
 
