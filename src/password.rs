@@ -342,9 +342,6 @@ impl Worker {
                 Job::Hash(password, answer) => drop(answer.send(self.guarded(|worker| worker.hash(&password)))),
                 Job::Verify(attempt, answer) => drop(answer.send(self.guarded(|worker| worker.verify(&attempt)))),
             }
-            // What a dearer hash took beyond that.
-            self.memory.truncate(self.blocks);
-            self.memory.shrink_to_fit();
         }
     }
 

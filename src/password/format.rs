@@ -248,8 +248,8 @@ impl Stored {
     }
 
     /// Whether these bytes are the password. Takes the work of the format; compares in constant time. `memory` is
-    /// what argon2 works in; it grows when that is not enough.
-    pub(super) fn matches(&self, password: &[u8], memory: &mut Vec<Block>) -> Result<bool, String> {
+    /// what argon2 works in, when it is enough.
+    pub(super) fn matches(&self, password: &[u8], memory: &mut [Block]) -> Result<bool, String> {
         match self {
             Self::Unusable => Ok(false),
             Self::Pbkdf2 { format, iterations, salt, key } => {
@@ -288,20 +288,24 @@ impl Stored {
 pub struct Price(Format, (u64, u32, u32));
 
 /// Argon2 in memory that is kept from one call to the next: allocating it each time takes twice as long and leaves
-/// the heap in pieces. For a hash that needs more than there is, it grows; whose it is makes it small again.
+/// the heap in pieces. A hash that needs more than there is gets memory of its own, which is given back.
 pub(super) fn fill(
-    memory: &mut Vec<Block>,
+    memory: &mut [Block],
     (algorithm, version, params): (Algorithm, Version, Params),
     password: &[u8],
     salt: &[u8],
     out: &mut [u8],
 ) -> Result<(), String> {
     let needed = params.block_count();
-    if memory.len() < needed {
-        memory.resize(needed, Block::default());
-    }
+    let mut more = Vec::new();
+    let blocks = if let Some(blocks) = memory.get_mut(..needed) {
+        blocks
+    } else {
+        more.resize(needed, Block::default());
+        &mut more[..]
+    };
     Argon2::new(algorithm, version, params)
-        .hash_password_into_with_memory(password, salt, out, &mut memory[..needed])
+        .hash_password_into_with_memory(password, salt, out, blocks)
         .map_err(|e| format!("argon2: {e}"))
 }
 

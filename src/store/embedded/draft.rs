@@ -5,6 +5,8 @@
 //! draft: sled writes each batch, and a mark before and after it, to the disk by itself.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::thread;
 
 use chrono::DateTime;
 use sled::Tree;
@@ -165,13 +167,21 @@ impl<'a> Draft<'a> {
         ids.filter_map(|id| self.user(UserId::from_bytes(id)).transpose()).collect()
     }
 
+    /// All of them, of which there can be millions, by as many threads as there are cores: ids are random, so that each
+    /// has as many as the others.
     pub(super) fn revocations(&self) -> Outcome<Vec<Revocation>> {
-        let entries = self.tree.scan_prefix(Key::revocations());
+        let parts = Key::revocations_in_parts(thread::available_parallelism().map_or(1, usize::from));
         let parse = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
             let (key, value) = entry.map_err(|e| failed(&e))?;
             layout::revocation(&key, &value)
         };
-        entries.map(parse).collect()
+        let read = |part: Range<Vec<u8>>| self.tree.range(part).map(parse).collect::<Outcome<Vec<_>>>();
+        let ended = |_| StoreError::Failed("a reader of the store panicked".to_owned());
+        thread::scope(|scope| {
+            let readers: Vec<_> = parts.map(|part| scope.spawn(|| read(part))).collect();
+            let found = readers.into_iter().map(|reader| reader.join().map_err(ended)?);
+            Ok(found.collect::<Outcome<Vec<_>>>()?.concat())
+        })
     }
 
     pub(super) fn tallies(&self) -> Outcome<Vec<Tally>> {

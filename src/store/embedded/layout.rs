@@ -13,6 +13,8 @@
 //! | `x/j/`, `x/l/`, `x/e/` | a user by joining, log-in, address | `t/` | an API token |
 //! | `m/` | the store itself | `x/d/` | a user's open session by its log-in |
 
+use std::ops::Range;
+
 use chrono::{DateTime, Utc};
 
 use crate::audit::Event;
@@ -200,6 +202,17 @@ impl Key {
     pub(super) fn revocations() -> Vec<u8> {
         b"r/".to_vec()
     }
+    /// The same in so many parts of one size, up to 256, as sessions are nearly all of them and their ids are random.
+    pub(super) fn revocations_in_parts(parts: usize) -> impl Iterator<Item = Range<Vec<u8>>> {
+        let parts = parts.clamp(1, 256);
+        let begin = move |part: usize| match u8::try_from(part * 256 / parts) {
+            Ok(0) => Self::revocations(),
+            Ok(first) => join(&[b"r/s/", &[first]]),
+            // What follows the slash.
+            Err(_) => b"r0".to_vec(),
+        };
+        (0..parts).map(move |part| begin(part)..begin(part + 1))
+    }
     pub(super) fn revocation(of: &Revocation) -> Vec<u8> {
         match of {
             Revocation::Session { id, .. } => join(&[b"r/s/", id.bytes()]),
@@ -284,6 +297,19 @@ fn parse_revocation(key: &[u8], value: &[u8]) -> Option<Revocation> {
 mod tests {
     use super::Key;
     use crate::claims::{ChallengeKind, GroupId, UserId};
+
+    #[test]
+    fn every_revocation_is_in_one_part() {
+        let users = [[0; 16], [255; 16]].map(|id| [b"r/u/".as_slice(), &id].concat());
+        let sessions = (0..=255).map(|first| [b"r/s/".as_slice(), &[first; 16]].concat());
+        let keys: Vec<_> = sessions.chain(users).chain([b"r/e/".to_vec()]).collect();
+        for parts in [0, 1, 2, 3, 64, 256, 1000] {
+            for key in &keys {
+                assert_eq!(Key::revocations_in_parts(parts).filter(|part| part.contains(key)).count(), 1, "{parts}");
+            }
+            assert!(Key::revocations_in_parts(parts).all(|part| !part.contains(&b"s/".to_vec())));
+        }
+    }
 
     #[test]
     fn every_kind_of_record_has_a_space_of_its_own() {
