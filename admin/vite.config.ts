@@ -6,11 +6,6 @@ import solid from "vite-plugin-solid";
 
 // The server that the pages talk to while they are worked on.
 const server = process.env["SIGNET_URL"] ?? "http://localhost:8000";
-// The policy that the server sends with the built pages.
-const policy =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-  "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-const proxy = { "/v1": server };
 
 export default defineConfig({
   base: "/admin/",
@@ -44,6 +39,5 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  server: { proxy },
-  preview: { proxy, headers: { "Content-Security-Policy": policy } },
+  server: { proxy: { "/v1": server } },
 });

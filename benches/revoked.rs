@@ -3,7 +3,7 @@
 //! `cargo bench --bench revoked` fills the list of what has ended, by as many users, and judges claims beside it; then
 //! half of them are over and are forgotten while claims are judged without a pause. `cargo bench --bench revoked --
 //! --load` starts with as many in each store: in sled, and in PostgreSQL where that is installed (Debian: `postgresql`);
-//! it takes some minutes. `--revocations N` is another number.
+//! filling sled takes a quarter of an hour. `--revocations N` is another number.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has nothing better to do")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -172,7 +172,7 @@ async fn started(store: SharedStore, folder: &TempDir) -> (App, Duration) {
 async fn from_sled(count: usize) {
     let folder = support::folder();
     let (store, mut random) = (Embedded::open(&folder.path().join("data")).unwrap(), fastrand::Rng::with_seed(7));
-    let mut left = count;
+    let (begun, mut left) = (Instant::now(), count);
     while left > 0 {
         let some = left.min(COMMITTED);
         let revoke = |_| {
@@ -183,6 +183,9 @@ async fn from_sled(count: usize) {
         left -= some;
     }
     drop(store);
+    let each = support::time(begun.elapsed().as_nanos() as f64 / count as f64);
+    let most = support::memory(std::process::id(), "VmHWM") as f64 / 1024.0;
+    support::note("writing them into sled, each; memory at the most", &each, &support::shown(most.round(), "MiB"), "");
     let before = resident();
     let begun = Instant::now();
     let store = Arc::new(Embedded::open(&folder.path().join("data")).unwrap());

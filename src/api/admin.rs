@@ -1,6 +1,7 @@
 //! `/admin`: the pages of administration, as they were built into `admin/dist`, out of the binary.
 //!
-//! Owns which file answers, of what type it is and how long it may be kept. The pages are for whoever asks: all that they show comes from operations, each with its own guard.
+//! Owns which file answers, of what type it is and how long it may be kept. The pages are for whoever asks: all
+//! that they show comes from operations, each with its own guard.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,7 +11,7 @@ use poem::http::Method;
 use poem::web::Data;
 use poem::{Endpoint, FromRequest as _, Request, Response, Route};
 
-use crate::api::files::{ASKED_AGAIN, File, HTML};
+use crate::api::files::{ASKED_AGAIN, File, HTML, SCRIPT, STYLE};
 use crate::api::problem::{Code, Problem};
 use crate::api::visit::Visit;
 
@@ -34,9 +35,9 @@ const PACKED: &str = ".gz";
 /// Media types by the ends of names. What is not among them is sent as bytes.
 const TYPES: [(&str, &str); 14] = [
     ("html", HTML),
-    ("js", "text/javascript; charset=utf-8"),
-    ("mjs", "text/javascript; charset=utf-8"),
-    ("css", "text/css; charset=utf-8"),
+    ("js", SCRIPT),
+    ("mjs", SCRIPT),
+    ("css", STYLE),
     ("json", "application/json"),
     ("map", "application/json"),
     ("webmanifest", "application/manifest+json"),

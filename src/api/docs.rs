@@ -8,15 +8,12 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use poem::Route;
 
-use crate::api::files::{ASKED_AGAIN, File, HTML};
+use crate::api::files::{ASKED_AGAIN, File, HTML, SCRIPT, STYLE};
 use crate::api::{document, fixed, got};
 
 /// What the page may load. Swagger UI draws icons from `data:` images.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
-
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
 
 /// Adds the document and its pages to the routes.
 pub(super) fn add(route: Route) -> Route {

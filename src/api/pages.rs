@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use poem::Route;
 
+use crate::api::files::{HTML, SCRIPT, STYLE};
 use crate::api::fixed;
 
 /// What a page may load and do. It has no form that is sent without the script: that would put the password into the
@@ -16,16 +17,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// Adds the pages to the routes.
 pub(super) fn add(route: Route) -> Route {
-    const HTML: &str = "text/html; charset=utf-8";
     route
         .at("/reset", fixed(HTML, Some(POLICY), || Bytes::from_static(include_bytes!("pages/reset.html"))))
         .at("/verify", fixed(HTML, Some(POLICY), || Bytes::from_static(include_bytes!("pages/verify.html"))))
-        .at(
-            "/pages/page.js",
-            fixed("text/javascript; charset=utf-8", None, || Bytes::from_static(include_bytes!("pages/page.js"))),
-        )
-        .at(
-            "/pages/page.css",
-            fixed("text/css; charset=utf-8", None, || Bytes::from_static(include_bytes!("pages/page.css"))),
-        )
+        .at("/pages/page.js", fixed(SCRIPT, None, || Bytes::from_static(include_bytes!("pages/page.js"))))
+        .at("/pages/page.css", fixed(STYLE, None, || Bytes::from_static(include_bytes!("pages/page.css"))))
 }

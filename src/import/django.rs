@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
-use jiff::civil;
-use jiff::tz::TimeZone;
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -485,14 +485,20 @@ impl Second<'_> {
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
             return Some(time.to_utc());
         }
-        // Of an hour that the clock showed twice, the first one; in one that it skipped, what it would have shown without.
-        let naive = civil::DateTime::strptime("%Y-%m-%dT%H:%M:%S%.f", text).ok();
-        let time = naive.and_then(|naive| self.reading.time_zone.to_timestamp(naive).ok());
-        let Some(time) = time.and_then(|time| DateTime::from_timestamp_millis(time.as_millisecond())) else {
+        let Ok(naive) = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f") else {
             self.losses.push(Fault::new(name, "time", "this is not a time that Django writes"));
             return None;
         };
         *self.naive_times = true;
-        Some(time)
+        Some(in_zone(naive, &self.reading.time_zone).unwrap_or(naive.and_utc()))
     }
+}
+
+/// When clocks of the zone show this: of an hour that they show twice, the first one; in one that they skip, what they
+/// would have shown without (Django's `make_aware`). `None` for the last day of the calendar, of which no zone is known.
+fn in_zone(shown: NaiveDateTime, zone: &TimeZone) -> Option<DateTime<Utc>> {
+    let utc = shown.and_utc();
+    let clock = Offset::UTC.to_datetime(Timestamp::from_second(utc.timestamp()).ok()?);
+    let seconds = zone.to_timestamp(clock).ok()?.as_second();
+    Some(utc + TimeDelta::seconds(seconds - utc.timestamp()))
 }

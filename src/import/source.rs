@@ -64,7 +64,8 @@ impl Source {
                 report.ignored = dump.ignored.clone();
                 report.fields_not_carried = dump.extra_fields.clone();
                 if dump.naive_times {
-                    let zone = dump.reading().time_zone.iana_name().unwrap_or("UTC");
+                    let zone = &dump.reading().time_zone;
+                    let zone = zone.iana_name().map_or_else(|| format!("{zone:?}"), str::to_owned);
                     report.remarks.push(format!("times without a zone are taken as {zone}; --time-zone names another"));
                 }
                 if dump.unexplained {

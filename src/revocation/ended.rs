@@ -141,7 +141,8 @@ impl Ended {
             shard.resize_with(BUCKETS, Bucket::default);
         }
         let bucket = &mut shard[bucket];
-        // A store gives them in the order of the names, in which a place is guessed badly: half of ten million's time.
+        // The embedded store gives them in the order of the names, in which places are guessed badly: that was half of the
+        // time that taking in ten million took.
         let is_last = bucket.0.last().is_none_or(|last| last.rest < rest);
         match if is_last { Err(bucket.0.len()) } else { bucket.find(&rest) } {
             Ok(at) if bucket.0[at].until() >= until => false,

@@ -264,8 +264,13 @@ fn what_cannot_be_carried_is_told_line_by_line_and_left_out_only_when_asked() {
 #[test]
 fn custom_user_models_time_zones_and_other_keys_are_understood() {
     let folder = TempDir::new().unwrap();
-    // In summer; in the hour that is skipped in spring; in the one that comes twice in autumn.
-    let joined = [("eve", "2024-07-01T12:00:00"), ("fred", "2024-03-31T02:30:00.25"), ("gwen", "2024-10-27T02:30:00")];
+    // In summer; in the hour that is skipped in spring; in the one that comes twice in autumn; at the end of all time.
+    let joined = [
+        ("eve", "2024-07-01T12:00:00"),
+        ("fred", "2024-03-31T02:30:00.25"),
+        ("gwen", "2024-10-27T02:30:00"),
+        ("hugh", "9999-12-31T23:59:59"),
+    ];
     let accounts = joined.iter().enumerate().map(|(n, (name, joined))| {
         let key = format!("9f2c4f5e-0000-4000-8000-00000000000{n}");
         let mut account = user(json!(key), "x", json!({ "phone": "1" }));
@@ -285,11 +290,12 @@ fn custom_user_models_time_zones_and_other_keys_are_understood() {
     refused(&["--user-model", "accounts.user"], "--username-field");
     let arguments = ["--user-model", "Accounts.User", "--username-field", "email", "--apply"];
     let report = import(folder.path(), &[&arguments[..], &["--time-zone", "Europe/Berlin"]].concat(), 0);
-    assert_eq!(report["fields_not_carried"], json!({ "phone": 3 }));
+    assert_eq!(report["fields_not_carried"], json!({ "phone": 4 }));
     assert!(report["remarks"].to_string().contains("Europe/Berlin"), "{report}");
     // As Django's own `make_aware` takes them.
     let kept = joined.map(|(name, _)| kept_user(folder.path(), &format!("{name}@example.com"))["date_joined"].clone());
-    assert_eq!(kept, ["2024-07-01T10:00:00Z", "2024-03-31T01:30:00.250Z", "2024-10-27T00:30:00Z"]);
+    let expected = ["2024-07-01T10:00:00Z", "2024-03-31T01:30:00.250Z", "2024-10-27T00:30:00Z", "9999-12-31T23:59:59Z"];
+    assert_eq!(kept, expected);
     let output = run(folder.path(), &["import", "django", "dump.json", "--time-zone", "Mars"]);
     assert_eq!(output.status.code(), Some(2));
 }

@@ -99,7 +99,7 @@ const FOREIGN: [(&str, &[&str]); 41] = [
     ("sha2", &["password", "import", "moving"]),
     ("zxcvbn", &["password"]),
     ("sled", &["store/embedded"]),
-    ("crossbeam_epoch", &["store/embedded/database"]),
+    ("crossbeam_epoch", &["store/embedded"]),
     ("tokio_postgres", &["store/postgres"]),
     ("deadpool", &["store/postgres"]),
     ("tokio_postgres_rustls", &["store/postgres"]),

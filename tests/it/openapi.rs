@@ -8,7 +8,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use signet::api::problem::Code;
 
@@ -69,6 +69,32 @@ fn the_committed_swagger_ui_is_the_frameworks() {
         let mut text = String::new();
         GzDecoder::new(File::open(&file).unwrap()).read_to_string(&mut text).unwrap();
         assert!(text == inner && text.len() > 100_000, "{path} is not the framework's; {REWRITE} makes it that");
+    }
+}
+
+#[tokio::test]
+async fn swagger_ui_is_sent_packed_to_who_takes_that_and_only_when_it_has_changed() {
+    let server = Server::start().await;
+    let mut nobody = server.anonymous();
+    for (name, kind) in
+        [("swagger-ui.js", "text/javascript; charset=utf-8"), ("swagger-ui.css", "text/css; charset=utf-8")]
+    {
+        let path = format!("/docs/{name}");
+        let packed = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/api{path}.gz"))).unwrap();
+        let mut plain = Vec::new();
+        GzDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap();
+        for (accepted, coding, expected) in [("gzip", Some("gzip"), packed), ("identity", None, plain)] {
+            let mut get = async |fields: &[(&str, &str)]| {
+                let fields = [fields, &[("accept-encoding", accepted)]].concat();
+                nobody.call(Method::GET, &path, None, &fields).await
+            };
+            let answer = get(&[]).await.is(StatusCode::OK);
+            assert!(answer.body == expected, "{path}: {accepted}");
+            assert_eq!(answer.header("content-encoding"), coding);
+            assert_eq!((answer.header("content-type"), answer.header("vary")), (Some(kind), Some("Accept-Encoding")));
+            let tag = answer.header("etag").unwrap();
+            get(&[("if-none-match", tag)]).await.is(StatusCode::NOT_MODIFIED);
+        }
     }
 }
 

@@ -19,9 +19,6 @@ use super::upgrade;
 use super::watch::{LOOK_EVERY, Watch};
 use crate::store::StoreError;
 
-/// Keys of a batch for each of which it is worth to free what was replaced.
-const FREE_EVERY: usize = 64;
-
 /// Bytes of records that are kept in memory. What sled keeps beside them is several times as much.
 pub(super) const CACHE_BYTES: u64 = 64 << 20;
 
@@ -194,16 +191,6 @@ fn open_as_it_is(folder: &Path, expected: Expected, cache: u64) -> Result<Databa
             .map_err(|e| say(&format!("cannot bring it to this version: {e}"), "check the disk, and start again"))?;
     }
     Ok(database)
-}
-
-/// Frees the memory of what a batch of so many keys has replaced.
-///
-/// sled leaves that to a collector that runs every 128th time that a thread begins to look at the tree, and frees some
-/// 512 things then. A batch is one look, however much it replaces: ten million changes in large batches fill 23 GiB.
-pub(super) fn free_replaced(keys: usize) {
-    for _ in 0..keys / FREE_EVERY {
-        crossbeam_epoch::pin().flush();
-    }
 }
 
 /// The number on the mark; zero on a new one.

@@ -170,17 +170,29 @@ impl<'a> Draft<'a> {
     /// All of them, of which there can be millions, by as many threads as there are cores: ids are random, so that each
     /// has as many as the others.
     pub(super) fn revocations(&self) -> Outcome<Vec<Revocation>> {
-        let parts = Key::revocations_in_parts(thread::available_parallelism().map_or(1, usize::from));
         let parse = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
             let (key, value) = entry.map_err(|e| failed(&e))?;
             layout::revocation(&key, &value)
         };
         let read = |part: Range<Vec<u8>>| self.tree.range(part).map(parse).collect::<Outcome<Vec<_>>>();
-        let ended = |_| StoreError::Failed("a reader of the store panicked".to_owned());
+        let panicked = |_| StoreError::Failed("a reader of the store panicked".to_owned());
+        let mut parts = Key::revocations_in_parts(thread::available_parallelism().map_or(1, usize::from));
+        let own = parts.next().unwrap_or_default();
         thread::scope(|scope| {
-            let readers: Vec<_> = parts.map(|part| scope.spawn(|| read(part))).collect();
-            let found = readers.into_iter().map(|reader| reader.join().map_err(ended)?);
-            Ok(found.collect::<Outcome<Vec<_>>>()?.concat())
+            let start = |part: Range<Vec<u8>>| {
+                let others = part.clone();
+                (part, thread::Builder::new().spawn_scoped(scope, || read(others)))
+            };
+            let readers: Vec<_> = parts.map(start).collect();
+            let mut all = read(own)?;
+            for (part, reader) in readers {
+                // Each part is given back before the next one is added.
+                all.append(&mut match reader {
+                    Ok(reader) => reader.join().map_err(panicked)??,
+                    Err(_) => read(part)?,
+                });
+            }
+            Ok(all)
         })
     }
 

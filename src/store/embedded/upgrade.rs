@@ -6,8 +6,8 @@
 use serde::de::DeserializeOwned;
 
 use super::draft::order_keys;
-use super::failed;
 use super::layout::{self, Key, from_json};
+use super::{failed, free_replaced};
 use crate::store::{OpenSession, StoreError};
 use crate::user::User;
 
@@ -41,17 +41,19 @@ fn index<T: DeserializeOwned>(
     keys: impl Fn(T) -> Vec<Vec<u8>>,
 ) -> Result<(), StoreError> {
     let mut batch = sled::Batch::default();
-    let mut waiting = 0;
+    let (mut waiting, mut changed) = (0, 0);
     for entry in tree.scan_prefix(prefix) {
         let (_, record) = entry.map_err(|e| failed(&e))?;
         // A record that cannot be read is refused where it is needed, and does not keep the others out.
         let Ok(record) = from_json::<T>(&record) else { continue };
         for key in keys(record) {
             batch.insert(key, b"");
+            changed += 1;
         }
         waiting += 1;
         if waiting == BATCH {
             tree.apply_batch(std::mem::take(&mut batch)).map_err(|e| failed(&e))?;
+            free_replaced(std::mem::take(&mut changed));
             waiting = 0;
         }
     }
