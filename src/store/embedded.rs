@@ -23,8 +23,8 @@ use crate::claims::{ChallengeKind, GroupId, SessionId, UserId};
 use crate::metrics::Held;
 use crate::rights::{Group, Permission, PermissionEntry};
 use crate::store::{
-    Alive, ApiToken, Challenge, Member, Meters, NamedSession, OpenSession, Page, Record, Reply, Revocation, Slice,
-    State, Store, StoreError, UserQuery, Write,
+    Alive, ApiToken, Challenge, Member, Meters, NamedSession, OpenSession, Page, Record, Reply, Slice, State, Store,
+    StoreError, UserQuery, Write,
 };
 use crate::user::User;
 
@@ -448,25 +448,5 @@ impl Store for Embedded {
 
     fn meters(&self) -> Option<&Meters> {
         Some(&self.shared.meters)
-    }
-}
-
-/// The revocation that covers all that both cover.
-fn merged(old: Option<Revocation>, new: Revocation) -> Revocation {
-    match (old, new) {
-        (Some(Revocation::Session { until: old, .. }), Revocation::Session { id, until }) => {
-            Revocation::Session { id, until: until.max(old) }
-        }
-        (
-            Some(Revocation::User { generation: g, rights_version: r, until: old, .. }),
-            Revocation::User { id, generation, rights_version, until },
-        ) => Revocation::User {
-            id,
-            generation: generation.max(g),
-            rights_version: rights_version.max(r),
-            until: until.max(old),
-        },
-        (Some(Revocation::Epoch(old)), Revocation::Epoch(new)) => Revocation::Epoch(new.max(old)),
-        (_, new) => new,
     }
 }

@@ -1,15 +1,13 @@
 //! `/admin`: the pages of administration, as they lie in `admin/dist`.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
 use reqwest::{Method, StatusCode};
 use tempfile::TempDir;
 
 use crate::cli::{Serving, program};
-use crate::harness::{Answer, Client, Options, Server};
+use crate::harness::{Answer, Client, Options, Server, unpacked};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src \
     'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -33,9 +31,7 @@ fn files() -> Vec<(String, Vec<u8>, Vec<u8>)> {
         let name = path.strip_prefix(dist()).unwrap().to_str().unwrap();
         let name = name.strip_suffix(".gz").unwrap_or_else(|| panic!("{name} is not packed"));
         let packed = std::fs::read(path).unwrap();
-        let mut content = Vec::new();
-        GzDecoder::new(&packed[..]).read_to_end(&mut content).unwrap();
-        (name.to_owned(), content, packed)
+        (name.to_owned(), unpacked(&packed), packed)
     };
     paths.iter().map(file).collect()
 }

@@ -647,3 +647,10 @@ pub(crate) async fn embed(app: &App, routes: impl poem::IntoEndpoint<Endpoint: '
     tokio::spawn(async { poem::Server::new_with_acceptor(acceptor).run(endpoint).await.unwrap() });
     base
 }
+
+/// What is in a file in gzip.
+pub(crate) fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed), &mut content).unwrap();
+    content
+}

@@ -5,14 +5,12 @@
 //! draft: sled writes each batch, and a mark before and after it, to the disk by itself.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::thread;
 
 use chrono::DateTime;
 use sled::Tree;
 
+use super::failed;
 use super::layout::{self, Key, from_json, to_json};
-use super::{failed, merged};
 use crate::claims::UserId;
 use crate::rights::Group;
 use crate::store::{Count, Member, Page, Revocation, Slice, StoreError, Tally, Witness, Write};
@@ -20,6 +18,7 @@ use crate::user::User;
 
 mod catalogue;
 mod challenge;
+mod ended;
 mod find;
 mod log;
 mod records;
@@ -167,35 +166,6 @@ impl<'a> Draft<'a> {
         ids.filter_map(|id| self.user(UserId::from_bytes(id)).transpose()).collect()
     }
 
-    /// All of them, of which there can be millions, by as many threads as there are cores: ids are random, so that each
-    /// has as many as the others.
-    pub(super) fn revocations(&self) -> Outcome<Vec<Revocation>> {
-        let parse = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (key, value) = entry.map_err(|e| failed(&e))?;
-            layout::revocation(&key, &value)
-        };
-        let read = |part: Range<Vec<u8>>| self.tree.range(part).map(parse).collect::<Outcome<Vec<_>>>();
-        let panicked = |_| StoreError::Failed("a reader of the store panicked".to_owned());
-        let mut parts = Key::revocations_in_parts(thread::available_parallelism().map_or(1, usize::from));
-        let own = parts.next().unwrap_or_default();
-        thread::scope(|scope| {
-            let start = |part: Range<Vec<u8>>| {
-                let others = part.clone();
-                (part, thread::Builder::new().spawn_scoped(scope, || read(others)))
-            };
-            let readers: Vec<_> = parts.map(start).collect();
-            let mut all = read(own)?;
-            for (part, reader) in readers {
-                // Each part is given back before the next one is added.
-                all.append(&mut match reader {
-                    Ok(reader) => reader.join().map_err(panicked)??,
-                    Err(_) => read(part)?,
-                });
-            }
-            Ok(all)
-        })
-    }
-
     pub(super) fn tallies(&self) -> Outcome<Vec<Tally>> {
         let entries = self.tree.scan_prefix(Key::tallies());
         let parse = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
@@ -317,24 +287,6 @@ impl<'a> Draft<'a> {
             }
             Write::ForgetEvents(before) => self.forget_events(before),
         }
-    }
-
-    fn revoke(&mut self, revocation: Revocation) -> Outcome<()> {
-        if matches!(revocation, Revocation::Epoch(_)) && self.get(&Key::forgotten())?.is_some() {
-            // What was dropped covered tokens of older epochs only.
-            self.remove(Key::forgotten());
-        }
-        let key = Key::revocation(&revocation);
-        let old = self.get(&key)?.map(|value| layout::revocation(&key, &value)).transpose()?;
-        let new = merged(old, revocation);
-        if let Some(until) = old.and_then(|old| old.until()) {
-            self.remove(Key::over_at(until, &key));
-        }
-        if let Some(until) = new.until() {
-            self.put(Key::over_at(until, &key), Vec::new());
-        }
-        self.put(key, layout::revocation_value(&new));
-        Ok(())
     }
 
     fn upgrade_password(&mut self, id: UserId, was: &str, now: String) -> Outcome<()> {

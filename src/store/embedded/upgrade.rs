@@ -11,7 +11,7 @@ use super::{failed, free_replaced};
 use crate::store::{OpenSession, StoreError};
 use crate::user::User;
 
-/// Records that one batch writes.
+/// Keys that one batch writes, and those of one record more at the most.
 const BATCH: usize = 1_000;
 
 /// From the version that was found. `sync` brings everything to the disk.
@@ -41,7 +41,7 @@ fn index<T: DeserializeOwned>(
     keys: impl Fn(T) -> Vec<Vec<u8>>,
 ) -> Result<(), StoreError> {
     let mut batch = sled::Batch::default();
-    let (mut waiting, mut changed) = (0, 0);
+    let mut changed = 0;
     for entry in tree.scan_prefix(prefix) {
         let (_, record) = entry.map_err(|e| failed(&e))?;
         // A record that cannot be read is refused where it is needed, and does not keep the others out.
@@ -50,11 +50,9 @@ fn index<T: DeserializeOwned>(
             batch.insert(key, b"");
             changed += 1;
         }
-        waiting += 1;
-        if waiting == BATCH {
+        if changed >= BATCH {
             tree.apply_batch(std::mem::take(&mut batch)).map_err(|e| failed(&e))?;
             free_replaced(std::mem::take(&mut changed));
-            waiting = 0;
         }
     }
     tree.apply_batch(batch).map_err(|e| failed(&e))
