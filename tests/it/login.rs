@@ -78,18 +78,22 @@ async fn every_failed_log_in_costs_a_hash() {
         ("admin", long.as_str()),
         (long.as_str(), PASSWORD),
     ];
-    // Taken in turn, and the quickest of each: whatever else the machine does meanwhile, it does to all of them.
+    // Taken in turn, and the quickest of each: whatever else the machine does meanwhile, it does to all of them. A log-in
+    // that costs no hash stays far below the others, and one that costs two far above, however often they are tried.
     let mut quickest = [Duration::MAX; 7];
-    for _ in 0..8 {
+    for round in 1.. {
         for ((username, password), quickest) in cases.iter().zip(&mut quickest) {
             let start = Instant::now();
             let body = json!({ "username": username, "password": password });
             server.anonymous().post("/v1/login", body).await.is(StatusCode::UNAUTHORIZED);
             *quickest = start.elapsed().min(*quickest);
         }
+        let usual = quickest[0];
+        if round >= 4 && quickest.iter().all(|time| *time > usual / 2 && *time < usual * 2) {
+            break;
+        }
+        assert!(round < 40, "{quickest:?}");
     }
-    let usual = quickest[0];
-    assert!(quickest.iter().all(|time| *time > usual / 2 && *time < usual * 2), "{quickest:?}");
 }
 
 #[tokio::test]
