@@ -1,8 +1,9 @@
 //! Accounts in: from a dump of Django's or from Signet's own export.
 //!
 //! Owns what is carried and how: `input` reads bytes, `django` and `signet` make records of them, `judge` says what each
-//! record comes to, `run` writes them to the store of a stopped server by way of a `journal`, `remote` sends them to a
-//! running one, whose operation calls [`take`]. Nothing is written before everything is judged.
+//! record comes to, beside what was `seen` before, `run` writes them to the store of a stopped server by way of a
+//! `journal`, `remote` sends them to a running one, whose operation calls [`take`]. Nothing is written before everything is
+//! judged.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,14 +11,16 @@ pub mod django;
 pub mod input;
 mod journal;
 pub mod judge;
+pub mod outcome;
 pub mod record;
 pub mod remote;
 pub mod report;
 pub mod run;
+mod seen;
 pub mod signet;
 pub mod source;
 
-pub use judge::{Existing, Fate};
+pub use outcome::{Existing, Fate};
 pub use run::{refusal, refusal_of};
 
 use crate::app::App;
@@ -25,7 +28,8 @@ use crate::audit::{Action, Client};
 use crate::error::{Error, Fault};
 use crate::session::Session;
 use crate::store::Write;
-use judge::{Judge, Outcome};
+use judge::Judge;
+use outcome::Outcome;
 use record::Record;
 
 /// Most records of one request.

@@ -26,7 +26,7 @@ impl Staff<'_> {
     /// A new group.
     ///
     /// # Errors
-    /// Faults of the members; `BeyondOwnRights`; `Taken`; as [`App::commit`].
+    /// Faults of the members; `BeyondOwnRights`; `Taken`; as [`App::commit`](crate::app::App::commit).
     pub async fn create_group(&self, name: &str, permissions: &[String]) -> Result<Group, Error> {
         let (found, mut faults) = self.existing("permissions", permissions).await?;
         let name = group_name(name).map_err(|fault| faults.push(fault));
@@ -51,7 +51,7 @@ impl Staff<'_> {
     /// `NotFound`; `PreconditionFailed` when `if_match` names another version; faults of the members;
     /// `BeyondOwnRights` when the group grants, before or after, what one does not have, and when it gets another name,
     /// which proxies and programs may go by, unless a superuser gives it; `Taken`;
-    /// `RightsTooLarge` when a member's session could not carry the new name; as [`App::commit`].
+    /// `RightsTooLarge` when a member's session could not carry the new name; as [`App::commit`](crate::app::App::commit).
     pub async fn change_group(&self, id: GroupId, change: &GroupChange, if_match: Option<u64>) -> Result<Group, Error> {
         let found = match &change.permissions {
             Some(names) => {
@@ -111,7 +111,7 @@ impl Staff<'_> {
     /// Deletes the group; its members lose what it granted on their next request.
     ///
     /// # Errors
-    /// `NotFound`; `BeyondOwnRights`, also when it has a member whom one may not touch; as [`App::commit`].
+    /// `NotFound`; `BeyondOwnRights`, also when it has a member whom one may not touch; as [`App::commit`](crate::app::App::commit).
     pub async fn delete_group(&self, id: GroupId) -> Result<(), Error> {
         let act = persist(|| async {
             let group = self.group(id).await?;
@@ -138,7 +138,7 @@ impl Staff<'_> {
     /// A new permission in the catalogue. Grants nothing to anybody.
     ///
     /// # Errors
-    /// Faults of the members; `BeyondOwnRights` unless a superuser; `Taken`; as [`App::commit`].
+    /// Faults of the members; `BeyondOwnRights` unless a superuser; `Taken`; as [`App::commit`](crate::app::App::commit).
     pub async fn create_permission(&self, name: &str, description: &str) -> Result<PermissionEntry, Error> {
         let only = async { self.superuser_only("add a permission") };
         self.watched(Action::CreatePermission, None, only).await?;
@@ -158,7 +158,7 @@ impl Staff<'_> {
     ///
     /// # Errors
     /// `NotFound`; `PreconditionFailed`; a fault of the description; `BeyondOwnRights` unless a superuser; as
-    /// [`App::commit`].
+    /// [`App::commit`](crate::app::App::commit).
     pub async fn describe_permission(
         &self,
         name: &Permission,
@@ -180,7 +180,7 @@ impl Staff<'_> {
     /// Deletes the permission, and takes it from every user and group that has it.
     ///
     /// # Errors
-    /// `NotFound`; `BeyondOwnRights` unless a superuser; as [`App::commit`].
+    /// `NotFound`; `BeyondOwnRights` unless a superuser; as [`App::commit`](crate::app::App::commit).
     pub async fn delete_permission(&self, name: &Permission) -> Result<(), Error> {
         let only = async { self.superuser_only("delete a permission") };
         self.watched(Action::DeletePermission, Some(Target::permission(name.as_str())), only).await?;

@@ -14,7 +14,7 @@ use crate::api::problem::Problem;
 use crate::api::visit::Visit;
 use crate::claims::{GroupId, UserId};
 use crate::error::{Error, Fault};
-use crate::import::judge::Outcome;
+use crate::import::outcome::Outcome;
 use crate::import::record::{GroupRecord, PermissionRecord, Record, UserRecord};
 use crate::import::{self, Existing, Fate, Part};
 

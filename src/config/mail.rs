@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{BadConfig, bad, read};
+use super::value::{folder, read};
+use super::{BadConfig, bad};
 use crate::mail::{NotARoute, Route};
 
 /// Where mails go, with the password of its user.
@@ -20,9 +21,9 @@ pub(super) fn route(text: Option<&str>, password: Option<&Path>, data: &Path) ->
             bad("mail", why, mend)
         })?,
     };
-    if let Route::Folder(folder) = &route {
-        super::folder("mail", folder)?;
-        if folder == data {
+    if let Route::Folder(mails) = &route {
+        folder("mail", mails)?;
+        if mails == data {
             return Err(bad("mail", "the same folder as --data", "name two folders"));
         }
     }

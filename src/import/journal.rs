@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::judge::Traces;
+use super::outcome::Traces;
 use crate::store::{Ledger, SharedStore, StoreError};
 
 const NAME: &str = "signet-import";

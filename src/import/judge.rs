@@ -3,14 +3,14 @@
 //! Owns the rules by which records are carried, and the writes that carry them; commits nothing. Called by what runs
 //! an import on a stopped server, and by the operation that takes records from afar.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use super::outcome::{Batch, Existing, Fate, Outcome};
 use super::record::{GroupRecord, PermissionRecord, Record, UserRecord};
+use super::seen::Seen;
 use crate::account::revoking;
 use crate::administration::describe;
 use crate::app::{App, unavailable};
@@ -24,114 +24,6 @@ use crate::user::{self, UNUSABLE_PASSWORD, User, Username};
 
 /// Look-ups in the store that run at once.
 const LOOKUPS: usize = 8;
-
-/// What becomes of what is in the store already, under the identity or the name of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Existing {
-    /// It stays as it is.
-    #[default]
-    Keep,
-    /// It becomes what the record says; what that takes away from somebody ends at once.
-    Replace,
-}
-
-/// What a record comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fate {
-    /// It is new.
-    Created,
-    /// It changes what is there.
-    Changed,
-    /// It is there already.
-    Kept,
-    /// It cannot be carried.
-    Refused,
-}
-
-/// The outcome of one record.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// What it comes to.
-    pub fate: Fate,
-    /// What cannot be carried: all of it when it is refused.
-    pub losses: Vec<Fault>,
-    /// The form of a user's password hash, when it is one of those that are known.
-    pub format: Option<Format>,
-}
-
-/// What a batch made and changed, so that it can be taken back.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Traces {
-    /// Users that it makes.
-    pub users: Vec<UserId>,
-    /// Groups that it makes.
-    pub groups: Vec<GroupId>,
-    /// Permissions that it makes.
-    pub permissions: Vec<Permission>,
-    /// Users that it changes, as they were.
-    pub users_before: Vec<User>,
-    /// Groups that it changes, as they were.
-    pub groups_before: Vec<Group>,
-    /// Permissions that it changes, as they were.
-    pub permissions_before: Vec<PermissionEntry>,
-}
-
-/// A judged batch.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// One for each record, in order.
-    pub outcomes: Vec<Outcome>,
-    /// What carries the records.
-    pub writes: Vec<Write>,
-    /// What they make and change.
-    pub traces: Traces,
-}
-
-/// What the records before have taken: identities and names, each as a part of its SHA-256 (one in 2⁵⁶ to mistake
-/// two of a million for one), so that a million of them take few bytes.
-#[derive(Default)]
-pub struct Seen {
-    users: HashSet<[u8; 12]>,
-    names: HashSet<[u8; 12]>,
-    groups: HashSet<GroupId>,
-    group_names: HashSet<String>,
-}
-
-fn part(of: &[u8]) -> [u8; 12] {
-    let mut part = [0; 12];
-    part.copy_from_slice(&Sha256::digest(of)[..12]);
-    part
-}
-
-impl Seen {
-    /// Refuses a user whose identity or name came before.
-    ///
-    /// # Errors
-    /// The fault.
-    pub fn user(&mut self, id: UserId, name: &Username) -> Result<(), Fault> {
-        if !self.users.insert(part(id.bytes())) {
-            return Err(Fault::new("id", "twice", "the identity comes twice"));
-        }
-        if !self.names.insert(part(name.key().as_bytes())) {
-            let message = "a record before has the same name, but for case and width; rename one of them";
-            return Err(Fault::new("username", "twice", message));
-        }
-        Ok(())
-    }
-
-    fn group(&mut self, id: GroupId, name: &str) -> Result<(), Fault> {
-        if !self.group_names.insert(name.to_owned()) {
-            return Err(Fault::new("name", "twice", "a record before has the same name; rename one of them"));
-        }
-        if !self.groups.insert(id) {
-            return Err(Fault::new("id", "twice", "the identity comes twice"));
-        }
-        Ok(())
-    }
-}
 
 /// The highest counter that is taken: from there on it can still rise as often as anybody changes anything, and every
 /// reader of JSON knows it exactly (RFC 8259, section 6).
@@ -496,12 +388,6 @@ impl<'a> Judge<'a> {
             }
             done => done.map(|()| None),
         }
-    }
-}
-
-impl Outcome {
-    pub(super) fn refused(fault: Fault) -> Self {
-        Self { fate: Fate::Refused, losses: vec![fault], format: None }
     }
 }
 

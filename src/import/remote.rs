@@ -14,10 +14,11 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::input::Unreadable;
-use super::judge::{Fate, Seen};
+use super::outcome::Fate;
 use super::record::{Item, Record};
 use super::report::{Loss, Report, Told};
 use super::run::{NotDone, Progress, Wish};
+use super::seen::Seen;
 use super::source::Source;
 use super::{Part, RECORDS_MAX};
 use crate::user::Username;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::judge::{Fate, Outcome};
+use super::outcome::{Fate, Outcome};
 use super::record::{Item, Record};
 use crate::error::Fault;
 

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use super::input::Unreadable;
 use super::journal::{self, Journal, Shelf};
-use super::judge::{Existing, Judge, Traces};
+use super::judge::Judge;
+use super::outcome::{Existing, Traces};
 use super::record::Item;
 use super::report::{Report, Told};
 use super::source::Source;

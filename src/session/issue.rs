@@ -151,7 +151,7 @@ pub fn renew(app: &App, session: &Session) -> Result<Session, Error> {
 /// The next issue of the session, ending as `expiry` says.
 ///
 /// # Errors
-/// A fault of `seconds` or `at` when it is over at once; otherwise as [`write`].
+/// A fault of `seconds` or `at` when it is over at once; otherwise as [`write()`].
 pub fn set_expiry(app: &App, session: &Session, expiry: Expiry) -> Result<Session, Error> {
     match expiry {
         Expiry::Inactivity(0) => {
