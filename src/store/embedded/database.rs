@@ -23,7 +23,7 @@ use crate::store::StoreError;
 pub(super) const CACHE_BYTES: u64 = 64 << 20;
 
 /// What is said of a folder that is in use, and what to do about it.
-const IN_USE: &str = "another process has it open";
+pub(super) const IN_USE: &str = "another process has it open";
 const ANOTHER: &str = "stop that one, or name another folder with --data";
 
 /// How often, and with which pause, a folder that is in use is tried again.
@@ -204,7 +204,7 @@ fn acknowledged(mark: &File) -> std::io::Result<u64> {
 }
 
 /// What needs the folder's lock, once nobody else has it: what had it a moment ago may still be letting go.
-fn unlocked<T>(mut attempt: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+pub(super) fn unlocked<T>(mut attempt: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
     let mut tries = LOCK_TRIES;
     loop {
         match attempt() {

@@ -10,11 +10,13 @@
 //! but disabled, until somebody has looked at it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, TryLockError};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
+use super::database::{IN_USE, unlocked};
 use super::layout::{self, Key, from_json};
 use crate::audit::{Action, Event, Outcome};
 use crate::claims::{GroupId, UserId};
@@ -108,11 +110,10 @@ pub fn salvage(folder: &Path) -> Result<Salvage, CannotSalvage> {
         say(&format!("its file db cannot be read: {e}"), "name its folder with --data, or restore it from a backup")
     })?;
     // The lock that an open store holds. It is held until all is read, and changes nothing.
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(say("another process has it open", "stop that one first")),
-        Err(TryLockError::Error(e)) => return Err(say(&format!("it cannot be locked: {e}"), "check the disk")),
-    }
+    unlocked(|| Ok(file.try_lock()?)).map_err(|e| match e {
+        e if e.kind() == io::ErrorKind::WouldBlock => say(IN_USE, "stop that one first"),
+        e => say(&format!("it cannot be locked: {e}"), "check the disk"),
+    })?;
     // A start that was cut short has left a copy of what was there before it.
     let aside = folder.join(ASIDE);
     let (kept, blobs) = match File::open(aside.join("db")) {
