@@ -6,8 +6,9 @@
 use serde::de::DeserializeOwned;
 
 use super::draft::order_keys;
+use super::failed;
 use super::layout::{self, Key, from_json};
-use super::{failed, free_replaced};
+use super::writer::free_replaced;
 use crate::store::{OpenSession, StoreError};
 use crate::user::User;
 
