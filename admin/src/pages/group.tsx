@@ -1,7 +1,7 @@
 // One group: what it grants, and to whom.
 
 import { A, useNavigate, useParams, useSearchParams } from "@solidjs/router";
-import { For, Match, Show, Switch, createEffect, createResource, createSignal, onCleanup, untrack } from "solid-js";
+import { Match, Show, Switch, createEffect, createResource, createSignal, onCleanup, untrack } from "solid-js";
 import {
   allGroups,
   api,
@@ -33,7 +33,7 @@ import { confirm } from "../ui/dialog";
 import { TextField, createSubmission } from "../ui/form";
 import { Trouble, createKept } from "../ui/kept";
 import { Problem, say } from "../ui/notice";
-import { Flags, Links, Page, Pager, Part, Table, nothing, permissionPath } from "../ui/page";
+import { ActHead, Flags, Links, Page, Pager, Part, Table, nothing, permissionPath } from "../ui/page";
 import { Picker } from "../ui/picker";
 import { Suggest } from "../ui/suggest";
 
@@ -276,56 +276,45 @@ function OneGroup(props: Data) {
                 <th scope="col" class="w-flags">
                   What
                 </th>
-                <th scope="col" class="end">
-                  <span class="unseen">Act</span>
-                </th>
+                <ActHead />
               </>
             }
+            rows={list()}
+            none={members.trouble() === undefined && nothing(members.latest()?.next, "Nobody is in it.")}
           >
-            <For
-              each={list()}
-              fallback={
-                <tr>
-                  <td colspan="2" class="none">
-                    {members.trouble() === undefined && nothing(members.latest()?.next, "Nobody is in it.")}
-                  </td>
-                </tr>
-              }
-            >
-              {(user) => (
-                <tr>
-                  <th scope="row">
-                    <A href={`/users/${user.id}`}>{user.username}</A>
-                  </th>
-                  <td>
-                    <Flags of={user} />
-                  </td>
-                  <td class="end">
-                    <Show when={mayTouch(user, groups())}>
-                      <button
-                        type="button"
-                        aria-label={`Take out ${user.username}`}
-                        onClick={() => {
-                          confirm({
-                            title: `Take ${user.username} out of ${group().name}?`,
-                            effects: [`${user.username} loses what ${group().name} grants, on the next request.`],
-                            act: "Take out",
-                            said: `${user.username} is out of ${group().name}.`,
-                            perform: async () => {
-                              const name = group().name;
-                              await changeGroups(user, (groups) => groups.filter((other) => other !== name));
-                              await members.again();
-                            },
-                          });
-                        }}
-                      >
-                        Take out …
-                      </button>
-                    </Show>
-                  </td>
-                </tr>
-              )}
-            </For>
+            {(user) => (
+              <tr>
+                <th scope="row">
+                  <A href={`/users/${user.id}`}>{user.username}</A>
+                </th>
+                <td>
+                  <Flags of={user} />
+                </td>
+                <td class="end">
+                  <Show when={mayTouch(user, groups())}>
+                    <button
+                      type="button"
+                      aria-label={`Take out ${user.username}`}
+                      onClick={() => {
+                        confirm({
+                          title: `Take ${user.username} out of ${group().name}?`,
+                          effects: [`${user.username} loses what ${group().name} grants, on the next request.`],
+                          act: "Take out",
+                          said: `${user.username} is out of ${group().name}.`,
+                          perform: async () => {
+                            const name = group().name;
+                            await changeGroups(user, (groups) => groups.filter((other) => other !== name));
+                            await members.again();
+                          },
+                        });
+                      }}
+                    >
+                      Take out …
+                    </button>
+                  </Show>
+                </td>
+              </tr>
+            )}
           </Table>
         </Part>
       </div>

@@ -1,7 +1,7 @@
 // All groups, and a new one.
 
 import { A, useNavigate, useSearchParams } from "@solidjs/router";
-import { For, Show, createSignal } from "solid-js";
+import { Show, createSignal } from "solid-js";
 import { api, defined, got, leaf } from "../api";
 import { when } from "../format";
 import { findPermissions } from "../me";
@@ -49,30 +49,21 @@ export function Groups() {
             </th>
           </>
         }
+        rows={page.latest()?.items ?? []}
+        none={page.trouble() === undefined && nothing(page.latest()?.next, "There is no such group.")}
       >
-        <For
-          each={page.latest()?.items ?? []}
-          fallback={
-            <tr>
-              <td colspan="2" class="none">
-                {page.trouble() === undefined && nothing(page.latest()?.next, "There is no such group.")}
-              </td>
-            </tr>
-          }
-        >
-          {(group) => (
-            <tr>
-              <th scope="row">
-                <A href={`/groups/${group.id}`}>{group.name}</A>
-              </th>
-              <td class="cut">
-                {group.permissions.slice(0, 6).join(", ") || "nothing"}
-                <Show when={group.permissions.length > 6}> and {group.permissions.length - 6} more</Show>
-              </td>
-              <td class="when at-1">{when(group.created_at)}</td>
-            </tr>
-          )}
-        </For>
+        {(group) => (
+          <tr>
+            <th scope="row">
+              <A href={`/groups/${group.id}`}>{group.name}</A>
+            </th>
+            <td class="cut">
+              {group.permissions.slice(0, 6).join(", ") || "nothing"}
+              <Show when={group.permissions.length > 6}> and {group.permissions.length - 6} more</Show>
+            </td>
+            <td class="when at-1">{when(group.created_at)}</td>
+          </tr>
+        )}
       </Table>
     </Page>
   );

@@ -3,11 +3,11 @@
 import { useNavigate } from "@solidjs/router";
 import { Show, createSignal } from "solid-js";
 import { api, defined, got } from "../api";
-import { findGroups, findPermissions, isSuperuser } from "../me";
+import { isSuperuser } from "../me";
 import { Check, TextField, createSubmission, guard } from "../ui/form";
 import { Problem, say } from "../ui/notice";
 import { Page, Part } from "../ui/page";
-import { Picker } from "../ui/picker";
+import { PersonFields, PowerFields, RightsFields } from "./user-fields";
 
 const EMPTY = {
   username: "",
@@ -56,20 +56,7 @@ export function NewUser() {
             wrong={form.wrong("password")}
             hint="Without one nobody can log in as the user, and no mail sets one: the command “signet user password” on the server does."
           />
-          <div class="pair">
-            <TextField
-              label="Given name"
-              value={draft().first_name}
-              onInput={(first_name) => set({ first_name })}
-              wrong={form.wrong("first_name")}
-            />
-            <TextField
-              label="Family name"
-              value={draft().last_name}
-              onInput={(last_name) => set({ last_name })}
-              wrong={form.wrong("last_name")}
-            />
-          </div>
+          <PersonFields draft={draft()} set={set} wrong={form.wrong} />
           <TextField
             label="Address"
             type="email"
@@ -86,36 +73,10 @@ export function NewUser() {
               onChange={(is_active) => set({ is_active })}
             />
             <Show when={isSuperuser()}>
-              <Check
-                label="Staff"
-                hint="Administration is open; grants nothing by itself."
-                checked={draft().is_staff}
-                onChange={(is_staff) => set({ is_staff })}
-              />
-              <Check
-                label="Superuser"
-                hint="Has every permission."
-                checked={draft().is_superuser}
-                onChange={(is_superuser) => set({ is_superuser })}
-              />
+              <PowerFields draft={draft()} set={set} />
             </Show>
           </fieldset>
-          <Picker
-            legend="Groups"
-            one="group"
-            chosen={draft().groups}
-            onChange={(groups) => set({ groups })}
-            find={findGroups}
-            wrong={form.wrong("groups")}
-          />
-          <Picker
-            legend="Direct permissions"
-            one="permission"
-            chosen={draft().user_permissions}
-            onChange={(user_permissions) => set({ user_permissions })}
-            find={findPermissions}
-            wrong={form.wrong("user_permissions")}
-          />
+          <RightsFields draft={draft()} set={set} wrong={form.wrong} />
           <div class="save">
             <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
             <div class="buttons">

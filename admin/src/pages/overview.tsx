@@ -99,22 +99,21 @@ export default function Overview() {
                   <th scope="col">Age</th>
                 </>
               }
+              rows={latest()?.keys ?? []}
             >
-              <For each={latest()?.keys ?? []}>
-                {(key) => (
-                  <tr>
-                    <th scope="row">
-                      <code>{key.kid}</code>
-                    </th>
-                    <td>
-                      <Badge kind={key.state === "signs" || key.state === "seals" ? "good" : "quiet"}>
-                        {STATES[key.state] ?? key.state}
-                      </Badge>
-                    </td>
-                    <td>{key.age_seconds === null ? "unknown" : span(key.age_seconds)}</td>
-                  </tr>
-                )}
-              </For>
+              {(key) => (
+                <tr>
+                  <th scope="row">
+                    <code>{key.kid}</code>
+                  </th>
+                  <td>
+                    <Badge kind={key.state === "signs" || key.state === "seals" ? "good" : "quiet"}>
+                      {STATES[key.state] ?? key.state}
+                    </Badge>
+                  </td>
+                  <td>{key.age_seconds === null ? "unknown" : span(key.age_seconds)}</td>
+                </tr>
+              )}
             </Table>
           </Part>
         </div>

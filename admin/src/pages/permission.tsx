@@ -167,44 +167,35 @@ function OnePermission(props: Data) {
                 <th scope="col">By</th>
               </>
             }
+            rows={list()}
+            none={holders.trouble() === undefined && nothing(holders.latest()?.next, "No active user has it.")}
           >
-            <For
-              each={list()}
-              fallback={
-                <tr>
-                  <td colspan="2" class="none">
-                    {holders.trouble() === undefined && nothing(holders.latest()?.next, "No active user has it.")}
-                  </td>
-                </tr>
-              }
-            >
-              {(user) => (
-                <tr>
-                  <th scope="row">
-                    <A href={`/users/${user.id}`}>{user.username}</A>
-                  </th>
-                  <td>
-                    <ul class="chips">
-                      <Show when={user.user_permissions.includes(name)}>
-                        <li>direct</li>
-                      </Show>
-                      <For each={groups().filter((group) => user.groups.includes(group.name))}>
-                        {(group) => (
-                          <li>
-                            <A href={`/groups/${group.id}`}>{group.name}</A>
-                          </li>
-                        )}
-                      </For>
-                      <Show when={user.is_superuser}>
-                        <li class="bare">
-                          <Badge kind="high">superuser</Badge>
+            {(user) => (
+              <tr>
+                <th scope="row">
+                  <A href={`/users/${user.id}`}>{user.username}</A>
+                </th>
+                <td>
+                  <ul class="chips">
+                    <Show when={user.user_permissions.includes(name)}>
+                      <li>direct</li>
+                    </Show>
+                    <For each={groups().filter((group) => user.groups.includes(group.name))}>
+                      {(group) => (
+                        <li>
+                          <A href={`/groups/${group.id}`}>{group.name}</A>
                         </li>
-                      </Show>
-                    </ul>
-                  </td>
-                </tr>
-              )}
-            </For>
+                      )}
+                    </For>
+                    <Show when={user.is_superuser}>
+                      <li class="bare">
+                        <Badge kind="high">superuser</Badge>
+                      </li>
+                    </Show>
+                  </ul>
+                </td>
+              </tr>
+            )}
           </Table>
         </Part>
       </div>

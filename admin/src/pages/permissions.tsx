@@ -1,7 +1,7 @@
 // The catalogue of permissions.
 
 import { A, useSearchParams } from "@solidjs/router";
-import { For, Show, createSignal } from "solid-js";
+import { Show, createSignal } from "solid-js";
 import { api, defined, got, leaf } from "../api";
 import { isSuperuser, whenRefused } from "../me";
 import { Modal } from "../ui/dialog";
@@ -58,26 +58,17 @@ export function Permissions() {
             <th scope="col">What it allows</th>
           </>
         }
+        rows={list()}
+        none={page.trouble() === undefined && nothing(page.latest()?.next, "There is no such permission.")}
       >
-        <For
-          each={list()}
-          fallback={
-            <tr>
-              <td colspan="2" class="none">
-                {page.trouble() === undefined && nothing(page.latest()?.next, "There is no such permission.")}
-              </td>
-            </tr>
-          }
-        >
-          {(permission) => (
-            <tr>
-              <th scope="row">
-                <A href={permissionPath(permission.name)}>{permission.name}</A>
-              </th>
-              <td>{permission.description}</td>
-            </tr>
-          )}
-        </For>
+        {(permission) => (
+          <tr>
+            <th scope="row">
+              <A href={permissionPath(permission.name)}>{permission.name}</A>
+            </th>
+            <td>{permission.description}</td>
+          </tr>
+        )}
       </Table>
     </Page>
   );

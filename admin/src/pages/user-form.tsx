@@ -4,10 +4,10 @@ import { A } from "@solidjs/router";
 import { For, Show } from "solid-js";
 import type { User } from "../api";
 import { SaveBar, type Editor } from "../editor";
-import { findGroups, findPermissions, isMe, isSuperuser } from "../me";
-import { Check, TextField } from "../ui/form";
+import { isMe, isSuperuser } from "../me";
+import { TextField } from "../ui/form";
 import { Links, Part, permissionPath } from "../ui/page";
-import { Picker } from "../ui/picker";
+import { PersonFields, PowerFields, RightsFields } from "./user-fields";
 
 export function Read(props: { user: User }) {
   const facts = (): [string, string][] => [
@@ -47,20 +47,7 @@ export function Edit(props: { editor: Editor<User>; isLast: boolean }) {
           wrong={form.wrong("username")}
           required
         />
-        <div class="pair">
-          <TextField
-            label="Given name"
-            value={draft().first_name}
-            onInput={(first_name) => set({ first_name })}
-            wrong={form.wrong("first_name")}
-          />
-          <TextField
-            label="Family name"
-            value={draft().last_name}
-            onInput={(last_name) => set({ last_name })}
-            wrong={form.wrong("last_name")}
-          />
-        </div>
+        <PersonFields draft={draft()} set={set} wrong={form.wrong} />
         <Show
           when={!isMe(record())}
           fallback={
@@ -100,37 +87,11 @@ export function Edit(props: { editor: Editor<User>; isLast: boolean }) {
                 </p>
               }
             >
-              <Check
-                label="Staff"
-                hint="Administration is open; grants nothing by itself."
-                checked={draft().is_staff}
-                onChange={(is_staff) => set({ is_staff })}
-              />
-              <Check
-                label="Superuser"
-                hint="Has every permission."
-                checked={draft().is_superuser}
-                onChange={(is_superuser) => set({ is_superuser })}
-              />
+              <PowerFields draft={draft()} set={set} />
             </Show>
           </fieldset>
         </Show>
-        <Picker
-          legend="Groups"
-          one="group"
-          chosen={draft().groups}
-          onChange={(groups) => set({ groups })}
-          find={findGroups}
-          wrong={form.wrong("groups")}
-        />
-        <Picker
-          legend="Direct permissions"
-          one="permission"
-          chosen={draft().user_permissions}
-          onChange={(user_permissions) => set({ user_permissions })}
-          find={findPermissions}
-          wrong={form.wrong("user_permissions")}
-        />
+        <RightsFields draft={draft()} set={set} wrong={form.wrong} />
         <SaveBar editor={props.editor} />
       </form>
     </Part>

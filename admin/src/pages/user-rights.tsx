@@ -38,45 +38,36 @@ export function Effective(props: { user: User; draft: User; groups: Group[] }) {
             <th scope="col">Comes from</th>
           </>
         }
+        rows={rows()}
+        none="No permission is granted."
       >
-        <For
-          each={rows()}
-          fallback={
-            <tr>
-              <td colspan="2" class="none">
-                No permission is granted.
-              </td>
-            </tr>
-          }
-        >
-          {(row) => (
-            <tr classList={{ new: row.isNew, lost: row.isLost }}>
-              <th scope="row">
-                <A href={permissionPath(row.permission)}>{row.permission}</A>{" "}
-                <Show when={row.isNew}>
-                  <Badge kind="good">when saved</Badge>
+        {(row) => (
+          <tr classList={{ new: row.isNew, lost: row.isLost }}>
+            <th scope="row">
+              <A href={permissionPath(row.permission)}>{row.permission}</A>{" "}
+              <Show when={row.isNew}>
+                <Badge kind="good">when saved</Badge>
+              </Show>
+              <Show when={row.isLost}>
+                <Badge kind="bad">lost when saved</Badge>
+              </Show>
+            </th>
+            <td>
+              <ul class="chips">
+                <Show when={row.direct}>
+                  <li>direct</li>
                 </Show>
-                <Show when={row.isLost}>
-                  <Badge kind="bad">lost when saved</Badge>
-                </Show>
-              </th>
-              <td>
-                <ul class="chips">
-                  <Show when={row.direct}>
-                    <li>direct</li>
-                  </Show>
-                  <For each={row.groups}>
-                    {(group) => (
-                      <li>
-                        <A href={`/groups/${id(group)}`}>{group}</A>
-                      </li>
-                    )}
-                  </For>
-                </ul>
-              </td>
-            </tr>
-          )}
-        </For>
+                <For each={row.groups}>
+                  {(group) => (
+                    <li>
+                      <A href={`/groups/${id(group)}`}>{group}</A>
+                    </li>
+                  )}
+                </For>
+              </ul>
+            </td>
+          </tr>
+        )}
       </Table>
     </Part>
   );

@@ -1,7 +1,7 @@
 // All users: found by search and filters, sorted, in pages that come equally fast wherever one is.
 
 import { A, useSearchParams } from "@solidjs/router";
-import { For, Show, createEffect, createSignal, on } from "solid-js";
+import { Show, createEffect, createSignal, on } from "solid-js";
 import { allGroups, api, defined, got, leaf, type User } from "../api";
 import { when } from "../format";
 import { isMe, isSuperuser, mayTouch, whenRefused } from "../me";
@@ -190,50 +190,41 @@ export function Users() {
             {sort("Since", "date_joined", "at-3 w-time")}
           </>
         }
+        rows={users()}
+        none={page.trouble() === undefined && nothing(page.latest()?.next, "Nobody is like that.")}
       >
-        <For
-          each={users()}
-          fallback={
-            <tr>
-              <td colspan="2" class="none">
-                {page.trouble() === undefined && nothing(page.latest()?.next, "Nobody is like that.")}
-              </td>
-            </tr>
-          }
-        >
-          {(user) => (
-            <tr classList={{ off: !user.is_active }}>
-              <td class="pick">
-                <Show when={mayChoose(user)}>
-                  <input
-                    type="checkbox"
-                    aria-label={`Choose ${user.username}`}
-                    checked={chosen().has(user.id)}
-                    onChange={(event) => {
-                      const next = new Set(chosen());
-                      if (event.currentTarget.checked) next.add(user.id);
-                      else next.delete(user.id);
-                      setChosen(next);
-                    }}
-                  />
-                </Show>
-              </td>
-              <th scope="row">
-                <A href={`/users/${user.id}`}>{user.username}</A>
-              </th>
-              <td class="at-1">
-                {user.first_name} {user.last_name}
-              </td>
-              <td class="at-3">{user.email}</td>
-              <td>
-                <Flags of={user} />
-              </td>
-              <td class="at-2">{user.groups.join(", ")}</td>
-              <td class="when at-1">{user.last_login === null ? "never" : when(user.last_login)}</td>
-              <td class="when at-3">{when(user.date_joined)}</td>
-            </tr>
-          )}
-        </For>
+        {(user) => (
+          <tr classList={{ off: !user.is_active }}>
+            <td class="pick">
+              <Show when={mayChoose(user)}>
+                <input
+                  type="checkbox"
+                  aria-label={`Choose ${user.username}`}
+                  checked={chosen().has(user.id)}
+                  onChange={(event) => {
+                    const next = new Set(chosen());
+                    if (event.currentTarget.checked) next.add(user.id);
+                    else next.delete(user.id);
+                    setChosen(next);
+                  }}
+                />
+              </Show>
+            </td>
+            <th scope="row">
+              <A href={`/users/${user.id}`}>{user.username}</A>
+            </th>
+            <td class="at-1">
+              {user.first_name} {user.last_name}
+            </td>
+            <td class="at-3">{user.email}</td>
+            <td>
+              <Flags of={user} />
+            </td>
+            <td class="at-2">{user.groups.join(", ")}</td>
+            <td class="when at-1">{user.last_login === null ? "never" : when(user.last_login)}</td>
+            <td class="when at-3">{when(user.date_joined)}</td>
+          </tr>
+        )}
       </Table>
     </Page>
   );

@@ -1,11 +1,11 @@
 // Open sessions, wherever they are listed: whose they are, from where, since when, and their end.
 
 import { A } from "@solidjs/router";
-import { For, Show } from "solid-js";
+import { Show } from "solid-js";
 import type { Device, OpenSession } from "../api";
 import { agent, when } from "../format";
 import { confirm } from "./dialog";
-import { Badge, Table } from "./page";
+import { ActHead, Badge, Table } from "./page";
 
 export type Listed = Device | OpenSession;
 
@@ -50,74 +50,63 @@ export function DeviceTable<T extends Listed>(props: {
           <th scope="col" class="at-2 w-time">
             Ends by
           </th>
-          <th scope="col" class="end">
-            <span class="unseen">Act</span>
-          </th>
+          <ActHead />
         </>
       }
+      rows={props.devices}
+      none={props.none}
     >
-      <For
-        each={props.devices}
-        fallback={
-          <tr>
-            <td colspan="2" class="none">
-              {props.none}
-            </td>
-          </tr>
-        }
-      >
-        {(device) => (
-          <tr>
-            <Show
-              when={ownerOf(device)}
-              fallback={
-                <th scope="row" title={device.agent}>
-                  <Client of={device} isMarked={props.mayEnd(device)} />
+      {(device) => (
+        <tr>
+          <Show
+            when={ownerOf(device)}
+            fallback={
+              <th scope="row" title={device.agent}>
+                <Client of={device} isMarked={props.mayEnd(device)} />
+              </th>
+            }
+          >
+            {(user) => (
+              <>
+                <th scope="row">
+                  <A href={`/users/${user().id}`}>{user().username}</A>
                 </th>
+                <td title={device.agent}>
+                  <Client of={device} isMarked={props.mayEnd(device)} />
+                </td>
+              </>
+            )}
+          </Show>
+          <td>{device.address}</td>
+          <td class="when at-1">{when(device.created_at)}</td>
+          <td class="when at-2">{when(device.ends_at)}</td>
+          <td class="end">
+            <Show
+              when={props.mayEnd(device)}
+              fallback={
+                <Show when={device.current}>
+                  <ThisOne />
+                </Show>
               }
             >
-              {(user) => (
-                <>
-                  <th scope="row">
-                    <A href={`/users/${user().id}`}>{user().username}</A>
-                  </th>
-                  <td title={device.agent}>
-                    <Client of={device} isMarked={props.mayEnd(device)} />
-                  </td>
-                </>
-              )}
-            </Show>
-            <td>{device.address}</td>
-            <td class="when at-1">{when(device.created_at)}</td>
-            <td class="when at-2">{when(device.ends_at)}</td>
-            <td class="end">
-              <Show
-                when={props.mayEnd(device)}
-                fallback={
-                  <Show when={device.current}>
-                    <ThisOne />
-                  </Show>
-                }
+              <button
+                type="button"
+                aria-label={props.name(device)}
+                onClick={() => {
+                  confirm({
+                    ...props.question(device),
+                    act: "End the session",
+                    said: "The session has ended.",
+                    perform: () => props.end(device),
+                  });
+                }}
               >
-                <button
-                  type="button"
-                  aria-label={props.name(device)}
-                  onClick={() => {
-                    confirm({
-                      ...props.question(device),
-                      act: "End the session",
-                      said: "The session has ended.",
-                      perform: () => props.end(device),
-                    });
-                  }}
-                >
-                  End …
-                </button>
-              </Show>
-            </td>
-          </tr>
-        )}
-      </For>
+                End …
+              </button>
+            </Show>
+          </td>
+        </tr>
+      )}
     </Table>
   );
 }

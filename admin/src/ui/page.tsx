@@ -67,13 +67,15 @@ export function Part(props: { title: string; aside?: JSX.Element; class?: string
   );
 }
 
-/** A table that scrolls by itself where it is wider than the page. */
-export function Table(props: {
+/** A table that scrolls by itself where it is wider than the page; or what stands in the place of its rows. */
+export function Table<T>(props: {
   label: string;
   head: JSX.Element;
+  rows: readonly T[];
+  none?: JSX.Element;
   isBusy?: boolean;
   class?: string;
-  children: JSX.Element;
+  children: (row: T) => JSX.Element;
 }) {
   return (
     <div class={`scroll ${props.class ?? ""}`} role="region" aria-label={props.label} tabindex="0">
@@ -81,11 +83,33 @@ export function Table(props: {
         <thead>
           <tr>{props.head}</tr>
         </thead>
-        <tbody>{props.children}</tbody>
+        <tbody>
+          <For
+            each={props.rows}
+            fallback={
+              <Show when={props.none}>
+                <tr>
+                  <td colspan="2" class="none">
+                    {props.none}
+                  </td>
+                </tr>
+              </Show>
+            }
+          >
+            {props.children}
+          </For>
+        </tbody>
       </table>
     </div>
   );
 }
+
+/** The head of the column that holds buttons. */
+export const ActHead = () => (
+  <th scope="col" class="end">
+    <span class="unseen">Act</span>
+  </th>
+);
 
 type Turned = { trail: string[] };
 

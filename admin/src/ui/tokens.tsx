@@ -1,10 +1,10 @@
 // API tokens, one's own or somebody's, and their end.
 
-import { For, Show } from "solid-js";
+import { Show } from "solid-js";
 import type { ApiToken } from "../api";
 import { when } from "../format";
 import { confirm } from "./dialog";
-import { Table } from "./page";
+import { ActHead, Table } from "./page";
 
 export function TokenTable(props: {
   label: string;
@@ -33,50 +33,39 @@ export function TokenTable(props: {
           <th scope="col" class="w-time">
             Ends
           </th>
-          <th scope="col" class="end">
-            <span class="unseen">Act</span>
-          </th>
+          <ActHead />
         </>
       }
+      rows={props.tokens}
+      none={props.none}
     >
-      <For
-        each={props.tokens}
-        fallback={
-          <tr>
-            <td colspan="2" class="none">
-              {props.none}
-            </td>
-          </tr>
-        }
-      >
-        {(token) => (
-          <tr>
-            <th scope="row">{token.name}</th>
-            <td>{token.permissions.join(", ") || "none"}</td>
-            <td class="when at-2">{when(token.created_at)}</td>
-            <td class="when">{when(token.expires_at)}</td>
-            <td class="end">
-              <Show when={props.mayEnd}>
-                <button
-                  type="button"
-                  aria-label={`End the API token ${token.name}`}
-                  onClick={() => {
-                    confirm({
-                      title: `End the API token ${token.name}?`,
-                      effects: [props.effect],
-                      act: "End the token",
-                      said: "The API token has ended.",
-                      perform: () => props.end(token),
-                    });
-                  }}
-                >
-                  End …
-                </button>
-              </Show>
-            </td>
-          </tr>
-        )}
-      </For>
+      {(token) => (
+        <tr>
+          <th scope="row">{token.name}</th>
+          <td>{token.permissions.join(", ") || "none"}</td>
+          <td class="when at-2">{when(token.created_at)}</td>
+          <td class="when">{when(token.expires_at)}</td>
+          <td class="end">
+            <Show when={props.mayEnd}>
+              <button
+                type="button"
+                aria-label={`End the API token ${token.name}`}
+                onClick={() => {
+                  confirm({
+                    title: `End the API token ${token.name}?`,
+                    effects: [props.effect],
+                    act: "End the token",
+                    said: "The API token has ended.",
+                    perform: () => props.end(token),
+                  });
+                }}
+              >
+                End …
+              </button>
+            </Show>
+          </td>
+        </tr>
+      )}
     </Table>
   );
 }
