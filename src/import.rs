@@ -1,7 +1,7 @@
 //! Accounts in: from a dump of Django's or from Signet's own export.
 //!
 //! Owns what is carried and how: `input` reads bytes, `django` and `signet` make records of them, `judge` says what each
-//! record comes to, beside what was `seen` before, `run` writes them to the store of a stopped server by way of a
+//! record comes to, given what was `seen` before, `run` writes them to the store of a stopped server by way of a
 //! `journal`, `remote` sends them to a running one, whose operation calls [`take`]. Nothing is written before everything is
 //! judged.
 

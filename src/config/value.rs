@@ -1,4 +1,6 @@
 //! The texts of flags as values: numbers, times, sizes, choices, places, origins, files.
+//!
+//! Which flags there are, and which go together, `config.rs` and `mail.rs` know, who call it.
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -1,6 +1,6 @@
 //! What records come to, and what carries them.
 //!
-//! Plain data. `judge` makes it.
+//! Plain data. `judge` makes it, by the [`Existing`] that its caller wishes.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What an import has met so far, so that nothing comes twice.
+//! What an import has met so far, so that nothing comes twice. What the store has is not asked here.
 
 use std::collections::HashSet;
 

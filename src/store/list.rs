@@ -1,4 +1,6 @@
 //! Lists, page by page: which part is asked for, which users are wanted, and what is given.
+//!
+//! Data, and whom a question wants; a store that can ask its database so need not ask here.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a store measures of its own work.
+//! The meters of a store, which every store turns by itself. `app.rs` shows them.
 
 use crate::metrics::{Gauge, Histogram, Registry, gauge, seconds, sizes};
 

@@ -1,6 +1,7 @@
-//! What a store keeps beside users, groups, permissions and the audit log, which have rooms of their own.
+//! What a store keeps beside users, groups, permissions and the audit log, which have rooms of their own; and the forms in
+//! which it is read.
 //!
-//! Plain data.
+//! Data, and what it says of itself: when it is over, and whether it counts.
 
 use std::collections::BTreeSet;
 

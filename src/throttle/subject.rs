@@ -1,4 +1,6 @@
 //! What is counted: the limit of each, and the name of its counter.
+//!
+//! Owns the limits. How far a counter has come is `throttle.rs`'s.
 
 use std::net::IpAddr;
 

@@ -10,6 +10,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::harness::plain_http;
+
 /// The program, in a folder of its own, without variables that could change what it does.
 pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
@@ -111,7 +113,7 @@ async fn a_first_start_makes_everything_and_a_second_one_nothing() {
     assert_eq!(key[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert!(std::fs::read_to_string(&key[0]).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
     assert_eq!(folder.path().join("data").metadata().unwrap().permissions().mode() & 0o777, 0o700);
-    let http = reqwest::Client::new();
+    let http = plain_http().build().unwrap();
     let answer = log_in(&http, &server.base, &password).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
@@ -123,7 +125,7 @@ async fn a_first_start_makes_everything_and_a_second_one_nothing() {
 
     let server = Serving::start(folder.path(), &[]);
     assert!(server.said.is_empty(), "{:?}", server.said);
-    let http = reqwest::Client::new();
+    let http = plain_http().build().unwrap();
     let me = http.get(format!("{}/v1/me", server.base)).header("cookie", cookie).send().await.unwrap();
     assert_eq!(me.status(), StatusCode::OK, "the session lived through the restart");
     assert_eq!(entries(&folder.path().join("keys")), key);
@@ -152,7 +154,7 @@ async fn every_flag_is_also_a_variable_and_serve_goes_without_saying() {
     assert!(server.base.starts_with("http://localhost:"), "{}", server.base);
     assert!(server.said.is_empty(), "a given password is not printed: {:?}", server.said);
     assert!(folder.path().join("the data").is_dir() && folder.path().join("the keys").is_dir());
-    let http = reqwest::Client::new();
+    let http = plain_http().build().unwrap();
     let answer = log_in(&http, &server.base, "a password from a file").await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(answer.headers()["set-cookie"].to_str().unwrap().contains("; Max-Age=90; "));
@@ -273,7 +275,7 @@ fn the_document_is_printed_without_a_store() {
 async fn keys_are_made_listed_and_retired_and_a_running_server_follows_without_dropping_anybody() {
     let folder = TempDir::new().unwrap();
     let server = Serving::start(folder.path(), &[]);
-    let http = reqwest::Client::new();
+    let http = plain_http().build().unwrap();
     let answer = log_in(&http, &server.base, server.password()).await;
     let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     let old = text(&run(folder.path(), &["keys", "list"]).stdout);

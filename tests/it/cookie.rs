@@ -16,7 +16,7 @@ use signet::api::visit::Visit;
 use signet::session;
 use tokio::sync::Semaphore;
 
-use crate::harness::{Client, ORIGIN, PASSWORD, Server, embed};
+use crate::harness::{Client, ORIGIN, PASSWORD, Server, embed, plain_http};
 use crate::wire;
 
 /// Whom a request is taken for.
@@ -136,7 +136,7 @@ async fn only_the_one_cookie_of_the_exact_name_counts() {
 async fn a_cookie_header_that_is_split_over_http_2_counts_as_one() {
     let server = Server::start().await;
     let token = server.admin().await.cookie.unwrap();
-    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let client = plain_http().http2_prior_knowledge().build().unwrap();
     let ours = format!("__Host-signet={token}");
     for (fields, status) in [
         (vec!["a=1", &ours, "b=2"], 200),

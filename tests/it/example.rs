@@ -7,6 +7,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::harness::plain_http;
+
 /// A process that ends with the test.
 struct Running(Child);
 
@@ -58,7 +60,7 @@ async fn the_polls_are_guarded_by_log_in_permission_and_staff() {
     let _running = Running(child);
     let password = lines.next().unwrap().rsplit(' ').next().unwrap().to_owned();
     let base = lines.next().unwrap().strip_prefix("listening on ").unwrap().to_owned();
-    let http = reqwest::Client::new;
+    let http = || plain_http().build().unwrap();
     let caller = || Caller { http: http(), base: base.clone(), cookie: String::new(), authorization: String::new() };
 
     let mut admin = caller();

@@ -8,7 +8,7 @@ use futures_util::stream::BoxStream;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Server};
+use crate::harness::{Client, Server, plain_http};
 use crate::tokens::claims_of;
 
 /// Longer than any event takes to come.
@@ -24,7 +24,7 @@ struct Listener {
 
 impl Listener {
     async fn open(server: &Server, headers: &[(&str, &str)]) -> Result<Self, StatusCode> {
-        Self::open_by(&reqwest::Client::new(), server, headers).await
+        Self::open_by(&plain_http().build().unwrap(), server, headers).await
     }
 
     async fn open_by(http: &reqwest::Client, server: &Server, headers: &[(&str, &str)]) -> Result<Self, StatusCode> {
@@ -273,7 +273,7 @@ async fn streams_are_bounded() {
     let admin = server.admin().await;
     let cookie = format!("__Host-signet={}", admin.cookie.as_deref().unwrap());
     let headers = [("cookie", cookie.as_str())];
-    let http = reqwest::Client::new();
+    let http = plain_http().build().unwrap();
     let mut open = Vec::new();
     for _ in 0..256 {
         open.push(Listener::open_by(&http, &server, &headers).await.unwrap());

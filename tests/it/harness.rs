@@ -113,6 +113,12 @@ pub(crate) struct Server {
     http: reqwest::Client,
 }
 
+/// A client of what listens on this machine, unencrypted: it reads no certificates, which takes a test as long as all the
+/// rest of it.
+pub(crate) fn plain_http() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().tls_certs_only([])
+}
+
 impl Server {
     pub(crate) async fn start() -> Self {
         Self::start_with(Options::default()).await
@@ -176,7 +182,7 @@ impl Server {
             stopped.await.ok();
         });
         let served = tokio::spawn(async { serving.await.unwrap() });
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let http = plain_http().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { app, base, store, clock, folder: Some(folder), stop: Some(stop), served: Some(served), http }
     }
 
@@ -198,7 +204,7 @@ impl Server {
     pub(crate) async fn stop(mut self) -> TempDir {
         self.stop.take().unwrap().send(()).unwrap();
         // Connections that are kept alive would make it wait.
-        self.http = reqwest::Client::new();
+        self.http = plain_http().build().unwrap();
         self.served.take().unwrap().await.unwrap();
         let folder = self.folder.take().unwrap();
         drop(self);

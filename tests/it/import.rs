@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::{Serving, program};
-use crate::harness::{PASSWORD, Server};
+use crate::harness::{PASSWORD, Server, plain_http};
 
 /// Django's hash of [`DJANGO_PASSWORD`].
 const HASH: &str = "pbkdf2_sha256$1000$saltSALT01234567890123$5edrtbkFP98aFeHDJn77BDZc8mJXaMcGhBHWUdVfDTo=";
@@ -192,7 +192,7 @@ async fn people_log_in_with_the_password_that_they_had_and_a_later_import_leaves
     assert!(serving.said.is_empty(), "there is a superuser already: {:?}", serving.said);
     let log_in = async |name: &str, password: &str| {
         let body = json!({ "username": name, "password": password }).to_string();
-        let request = reqwest::Client::new().post(format!("{}/v1/login", serving.base));
+        let request = plain_http().build().unwrap().post(format!("{}/v1/login", serving.base));
         let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
         answer.status()
     };

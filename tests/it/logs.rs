@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::{Serving, program};
+use crate::harness::plain_http;
 
 /// Longer than a mail takes to be written.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -250,10 +251,10 @@ async fn a_day(form: &str) -> (Life, String) {
     let log = File::create(path.join("log")).unwrap();
     let serving = Serving::start_logging(program(path).args(flags), log);
     let secrets = BTreeSet::from([TOKEN.to_owned()]);
-    let (http, base) = (reqwest::Client::new(), serving.base.clone());
+    let (http, base) = (plain_http().build().unwrap(), serving.base.clone());
     let mut life = Life { folder, http, base, secrets, problems: BTreeMap::new() };
     life.live().await;
-    life.http = reqwest::Client::new();
+    life.http = plain_http().build().unwrap();
     assert_eq!(serving.stop().0, Some(0));
     let log = std::fs::read_to_string(life.folder.path().join("log")).unwrap();
     (life, log)
@@ -309,7 +310,7 @@ async fn the_name_of_a_request_is_a_trusted_proxys_to_give_and_nobody_elses() {
         let mut command = program(folder.path());
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "json"]).args(flags);
         let serving = Serving::start_logging(&mut command, log);
-        let http = reqwest::Client::new();
+        let http = plain_http().build().unwrap();
         let id = async |given: &[&str]| {
             let request = http.get(format!("{}/v1/me", serving.base));
             let request = given.iter().fold(request, |request, id| request.header("x-request-id", *id));

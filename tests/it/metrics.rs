@@ -13,7 +13,7 @@ use signet::password::Cost;
 use tempfile::TempDir;
 
 use crate::cli::{Serving, program};
-use crate::harness::{Options, PASSWORD, Server, at_once};
+use crate::harness::{Options, PASSWORD, Server, at_once, plain_http};
 
 const TOKEN: &str = "a-token-for-the-one-that-scrapes";
 
@@ -166,7 +166,7 @@ fn measured(folder: &Path, flags: &[&str]) -> (Serving, String) {
 #[tokio::test]
 async fn a_listener_of_its_own_serves_nothing_else_and_asks_for_the_token_where_there_is_one() {
     let folder = TempDir::new().unwrap();
-    let http = reqwest::Client::new();
+    let http = plain_http().build().unwrap();
     let get = async |url: String| http.get(url).send().await.unwrap();
     let (serving, place) = measured(folder.path(), &["--metrics-listen", "127.0.0.1:0"]);
     assert!(place.starts_with("http://127.0.0.1:") && place.ends_with("/metrics"), "{place}");
@@ -272,7 +272,7 @@ async fn what_was_done_and_what_was_refused_is_counted() {
     admin.delete("/v1/me").await.is(StatusCode::METHOD_NOT_ALLOWED);
     admin.get("/v1/verify?nonsense=1").await.is(StatusCode::FORBIDDEN);
 
-    let stream = reqwest::Client::new().get(format!("{}/v1/revocations/stream", server.base));
+    let stream = plain_http().build().unwrap().get(format!("{}/v1/revocations/stream", server.base));
     let stream = stream.header("cookie", format!("__Host-signet={}", admin.cookie.as_deref().unwrap()));
     let mut stream = stream.send().await.unwrap();
     assert!(stream.chunk().await.unwrap().is_some());
@@ -326,7 +326,7 @@ async fn what_was_done_and_what_was_refused_is_counted() {
 async fn the_workers_that_hash_are_seen_at_work() {
     let hash_cost = Cost { memory: 64 * 1024, passes: 16, lanes: 1 };
     let server = Server::start_with(Options { hash_cost, hash_workers: 1, ..Options::default() }).await;
-    let (http, base) = (reqwest::Client::new(), server.base.clone());
+    let (http, base) = (plain_http().build().unwrap(), server.base.clone());
     let logging_in = tokio::spawn(at_once(30, move |_| {
         let body = json!({ "username": "admin", "password": PASSWORD }).to_string();
         let request = http.post(format!("{base}/v1/login")).header("content-type", "application/json").body(body);
@@ -438,7 +438,7 @@ async fn readiness_names_what_is_not_ready() {
 async fn a_server_that_is_about_to_stop_says_so_and_goes_on_serving_meanwhile() {
     let folder = TempDir::new().unwrap();
     let mut serving = Serving::start(folder.path(), &["--stop-delay", "400d"]);
-    let http = reqwest::Client::new();
+    let http = plain_http().build().unwrap();
     let get = async |path: &str| http.get(format!("{}{path}", serving.base)).send().await.unwrap().status();
     assert_eq!(get("/readyz").await, StatusCode::OK);
     serving.signal(rustix::process::Signal::TERM);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::{Serving, program};
-use crate::harness::PASSWORD;
+use crate::harness::{PASSWORD, plain_http};
 
 /// Runs `signet user …` with a line on standard input.
 fn user(folder: &Path, arguments: &[&str], line: &str) -> Output {
@@ -37,7 +37,8 @@ fn refused(output: &Output, why: &str) {
 /// A log-in at the running server: its status, and the token it set.
 async fn log_in(base: &str, name: &str, password: &str) -> (StatusCode, String) {
     let body = json!({ "username": name, "password": password }).to_string();
-    let request = reqwest::Client::new().post(format!("{base}/v1/login")).header("content-type", "application/json");
+    let request =
+        plain_http().build().unwrap().post(format!("{base}/v1/login")).header("content-type", "application/json");
     let answer = request.body(body).send().await.unwrap();
     let lines = answer.headers().get_all("set-cookie").iter().map(|line| line.to_str().unwrap().to_owned());
     let token = lines.filter_map(|line| Some(line.strip_prefix("__Host-signet=")?.split(';').next()?.to_owned()));
@@ -47,7 +48,7 @@ async fn log_in(base: &str, name: &str, password: &str) -> (StatusCode, String) 
 
 async fn get(base: &str, path: &str, token: &str) -> (StatusCode, Value) {
     let request =
-        reqwest::Client::new().get(format!("{base}{path}")).header("cookie", format!("__Host-signet={token}"));
+        plain_http().build().unwrap().get(format!("{base}{path}")).header("cookie", format!("__Host-signet={token}"));
     let answer = request.send().await.unwrap();
     let status = answer.status();
     (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())

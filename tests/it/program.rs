@@ -11,7 +11,7 @@ use reqwest::Method;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 
-use crate::harness::PASSWORD;
+use crate::harness::{PASSWORD, plain_http};
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -124,7 +124,7 @@ impl Program {
 
     pub(crate) fn door(&self) -> Door {
         // Gives up at last: nothing here may hang.
-        Door { http: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(), base: self.base.clone() }
+        Door { http: plain_http().timeout(PATIENCE).build().unwrap(), base: self.base.clone() }
     }
 }
 

@@ -19,7 +19,7 @@ use signet::token::Tokens;
 use tempfile::TempDir;
 
 use crate::cli::{Serving, program};
-use crate::harness::{Client, Options, PASSWORD, Server, folder_with_keys};
+use crate::harness::{Client, Options, PASSWORD, Server, folder_with_keys, plain_http};
 use crate::session;
 
 /// Texts that no token may show: a key and a value.
@@ -600,7 +600,7 @@ async fn a_start_makes_the_key_once_and_the_command_line_rotates_it() {
     let seal = made.iter().find_map(|name| name.strip_suffix(".seal")).unwrap().to_owned();
     assert_eq!(fs::metadata(keys.join(format!("{seal}.seal"))).unwrap().permissions().mode() & 0o777, 0o600);
     let write = |base: String| async move {
-        let request = reqwest::Client::new().put(format!("{base}/v1/session/data/k"));
+        let request = plain_http().build().unwrap().put(format!("{base}/v1/session/data/k"));
         let request = request.header("content-type", "application/json").body(json!({ "value": VALUE }).to_string());
         let cookie = request.send().await.unwrap().headers()["set-cookie"].to_str().unwrap().to_owned();
         let token = cookie.split(';').next().unwrap().split_once('=').unwrap().1.to_owned();
@@ -634,7 +634,7 @@ async fn a_start_makes_the_key_once_and_the_command_line_rotates_it() {
         assert!(asked < PATIENCE, "the new key does not seal");
     }
     let read = |base: String| {
-        let request = reqwest::Client::new().get(format!("{base}/v1/session/data/k"));
+        let request = plain_http().build().unwrap().get(format!("{base}/v1/session/data/k"));
         let request = request.header("cookie", format!("__Host-signet={token}"));
         async move { request.send().await.unwrap() }
     };
@@ -663,7 +663,7 @@ async fn no_log_shows_the_data_or_the_key() {
     let mut command: Command = program(folder.path());
     let flags = ["serve", "--listen", "127.0.0.1:0", "--seal-data", "--log", "json", "--audit-stdout"];
     let server = Serving::start_logging(command.args(flags), fs::File::create(&log).unwrap());
-    let http = reqwest::Client::new();
+    let http = plain_http().build().unwrap();
     let send = async |method: Method, path: &str, body: Value, cookie: &str| {
         let request = http.request(method, format!("{}{path}", server.base)).header("cookie", cookie);
         let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();

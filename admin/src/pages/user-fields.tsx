@@ -5,7 +5,7 @@ import { findGroups, findPermissions } from "../me";
 import { Check, TextField } from "../ui/form";
 import { Picker } from "../ui/picker";
 
-type Part<K extends keyof User> = {
+type Fields<K extends keyof User> = {
   draft: Pick<User, K>;
   set: (part: Partial<Pick<User, K>>) => void;
 };
@@ -13,7 +13,7 @@ type Part<K extends keyof User> = {
 /** What is wrong with a field, once the server has said so. */
 type Judged = { wrong: (field: string) => string | undefined };
 
-export function PersonFields(props: Part<"first_name" | "last_name"> & Judged) {
+export function PersonFields(props: Fields<"first_name" | "last_name"> & Judged) {
   return (
     <div class="pair">
       <TextField
@@ -37,7 +37,7 @@ export function PersonFields(props: Part<"first_name" | "last_name"> & Judged) {
 }
 
 /** For superusers, who alone may give them. */
-export function PowerFields(props: Part<"is_staff" | "is_superuser">) {
+export function PowerFields(props: Fields<"is_staff" | "is_superuser">) {
   return (
     <>
       <Check
@@ -60,7 +60,7 @@ export function PowerFields(props: Part<"is_staff" | "is_superuser">) {
   );
 }
 
-export function RightsFields(props: Part<"groups" | "user_permissions"> & Judged) {
+export function RightsFields(props: Fields<"groups" | "user_permissions"> & Judged) {
   return (
     <>
       <Picker

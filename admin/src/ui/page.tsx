@@ -67,12 +67,12 @@ export function Part(props: { title: string; aside?: JSX.Element; class?: string
   );
 }
 
-/** A table that scrolls by itself where it is wider than the page; or what stands in the place of its rows. */
+/** A table that scrolls by itself where it is wider than the page; with `none` in the place of rows where there are none. */
 export function Table<T>(props: {
   label: string;
   head: JSX.Element;
   rows: readonly T[];
-  none?: JSX.Element;
+  none?: string | false;
   isBusy?: boolean;
   class?: string;
   children: (row: T) => JSX.Element;

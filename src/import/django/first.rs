@@ -1,4 +1,4 @@
-//! The first pass over a dump: its permissions and groups, whoever names them, and whether its users can be told.
+//! The first pass over a dump: its permissions and groups, whoever names them, and whether its users can be recognised.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

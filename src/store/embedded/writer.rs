@@ -1,6 +1,7 @@
 //! The one thread that writes to the embedded store.
 //!
-//! Takes what waits, applies it commit by commit, makes it durable together, and answers; opens a store that failed again.
+//! Takes what waits, applies it commit by commit, makes it durable together, and answers; when the store has failed, tells
+//! who waits, and opens it anew. `draft.rs` says what a commit changes, `database.rs` what is on disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;

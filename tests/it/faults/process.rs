@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::until_logged;
-use crate::harness::PASSWORD;
+use crate::harness::{PASSWORD, plain_http};
 use crate::program::{PATIENCE, Program, command_at};
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn what_was_under_way_when_a_process_stood_still_goes_on_or_ends_and_nothi
     let folder = TempDir::new().unwrap();
     let program = Program::start(folder.path());
     let mut door = program.door();
-    door.http = reqwest::Client::builder().timeout(stopped + PATIENCE).build().unwrap();
+    door.http = plain_http().timeout(stopped + PATIENCE).build().unwrap();
     let (mut ended, mut alive, mut admin) = (door.anonymous(), door.anonymous(), door.anonymous());
     for caller in [&mut ended, &mut alive, &mut admin] {
         assert_eq!(caller.log_in("admin", PASSWORD).await, Some(200));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
@@ -559,6 +560,25 @@ async fn a_repair_refuses_what_it_cannot_save_and_writes_nothing() {
     tree.flush().unwrap();
     drop(tree);
     refusal("it was written by another version of signet").await;
+}
+
+#[tokio::test]
+async fn a_repair_waits_a_moment_for_whoever_is_letting_go_of_the_store() {
+    let folder = TempDir::new().unwrap();
+    let (data, into) = (folder.path().join("data"), folder.path().join("new"));
+    past(&data, 5, 0).await;
+    let held = fs::File::open(data.join("db")).unwrap();
+    held.lock().unwrap();
+    let holder = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(held);
+    });
+    repair(&data, &into, now()).await.unwrap();
+    holder.join().unwrap();
+    let held = fs::File::open(data.join("db")).unwrap();
+    held.lock().unwrap();
+    let refused = repair(&data, &folder.path().join("other"), now()).await.unwrap_err().to_string();
+    assert!(refused.contains("another process has it open"), "{refused}");
 }
 
 /// How much is left of a thousand accounts, or of ten thousand with `SIGNET_DAMAGES`.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::record::{Event, Recorder};
-use crate::harness::PASSWORD;
+use crate::harness::{PASSWORD, plain_http};
 
 /// A node's address; `None` while it has none.
 pub(super) type Place = Option<String>;
@@ -45,7 +45,7 @@ impl Desk {
     /// With a record, for nodes at those places.
     pub(super) fn open(recorder: Recorder, places: Vec<watch::Receiver<Place>>) -> Arc<Self> {
         // Longer than any stop of the process, so that whoever waits through one is answered.
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(8)).build().unwrap();
+        let http = plain_http().timeout(Duration::from_secs(8)).build().unwrap();
         let desk = Self {
             recorder: Mutex::new(recorder),
             places,
