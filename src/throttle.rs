@@ -2,8 +2,9 @@
 //!
 //! Owns the counters, in memory; no clock and no disk. `subject.rs` says what is counted, and the limits. `app.rs` loads
 //! and keeps the counters, the rooms that judge passwords take a place before the work and give it back when there was
-//! nothing to hold against the caller. One number is held for each counter: the instant at which it is over (the theoretical arrival time of
-//! the generic cell rate algorithm, ITU-T I.371). Names and addresses are held as digests only.
+//! nothing to hold against the caller. One number is held for each counter: the instant at which it is over (the
+//! theoretical arrival time of the generic cell rate algorithm, ITU-T I.371). Names and addresses are held as digests
+//! only.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

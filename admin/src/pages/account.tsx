@@ -6,8 +6,8 @@ import { agent, count, when } from "../format";
 import { isSuperuser, mine, part } from "../me";
 import { DeviceTable, told } from "../ui/devices";
 import { confirm } from "../ui/dialog";
-import { More, Trouble, createKept, createSeries, type Series } from "../ui/kept";
-import { Flags, Page, Part, nothing } from "../ui/page";
+import { More, Trouble, createKept, createSeries, nothing, type Series } from "../ui/kept";
+import { Flags, Page, Part } from "../ui/page";
 import { Password } from "./account-password";
 import { Profile } from "./account-profile";
 import { Tokens } from "./account-tokens";
@@ -97,11 +97,7 @@ function Devices(props: { devices: Series<Device>; again: () => Promise<void> })
           isTight
           devices={list()}
           isBusy={props.devices.isBusy()}
-          none={
-            props.devices.trouble()
-              ? ""
-              : nothing(props.devices.hasMore() ? "more" : null, "You are logged in nowhere.")
-          }
+          none={nothing(props.devices, "You are logged in nowhere.")}
           mayEnd={(device) => !device.current}
           name={(device) => `End the session of ${agent(device.agent)} since ${when(device.created_at)}`}
           question={(device) => ({

@@ -5,9 +5,9 @@ import { For, Show, createMemo } from "solid-js";
 import { api, defined, got, leaf, type Event } from "../api";
 import { agent, clock, day } from "../format";
 import { Select, TextField } from "../ui/form";
-import { Trouble, createKept } from "../ui/kept";
+import { Trouble, createLeaves, nothing } from "../ui/kept";
 import { createLater } from "../ui/later";
-import { Badge, Page, Pager, nothing, permissionPath } from "../ui/page";
+import { Badge, Page, Pager, permissionPath } from "../ui/page";
 import { Filters } from "../ui/search";
 
 /** Each action, and how it is told. */
@@ -66,7 +66,7 @@ export function Audit() {
     since: instant(query.since),
     until: instant(query.until),
   });
-  const page = createKept(
+  const page = createLeaves(
     () => JSON.stringify([wanted(), query.cursor]),
     (_, signal) => {
       const read = (cursor: string | undefined) =>
@@ -74,10 +74,9 @@ export function Audit() {
       return leaf(read, query.cursor, signal);
     },
   );
-  const events = () => page.latest()?.items ?? [];
   const days = createMemo(() => {
     const days: { day: string; events: Event[] }[] = [];
-    for (const event of events()) {
+    for (const event of page.items()) {
       const name = day(event.at);
       const last = days.at(-1);
       if (last?.day === name) last.events.push(event);
@@ -161,16 +160,9 @@ export function Audit() {
         />
       </Filters>
       <Trouble of={page} />
-      <Pager next={page.latest()?.next} shown={events().length} one="event" />
+      <Pager next={page.latest()?.next} shown={page.items().length} one="event" />
       <div class="timeline" aria-busy={page.isLoading()}>
-        <For
-          each={days()}
-          fallback={
-            <p class="none">
-              {page.trouble() === undefined && nothing(page.latest()?.next, "Nothing was done that is like that.")}
-            </p>
-          }
-        >
+        <For each={days()} fallback={<p class="none">{nothing(page, "Nothing was done that is like that.")}</p>}>
           {({ day, events }) => (
             <section>
               <h2>{day}</h2>

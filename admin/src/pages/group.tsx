@@ -31,9 +31,9 @@ import {
 } from "../me";
 import { confirm } from "../ui/dialog";
 import { TextField, createSubmission } from "../ui/form";
-import { Trouble, createKept } from "../ui/kept";
+import { LeavesTable, createLeaves } from "../ui/kept";
 import { Problem, say } from "../ui/notice";
-import { ActHead, Flags, Links, Page, Pager, Part, Table, nothing, permissionPath } from "../ui/page";
+import { ActHead, Flags, Links, Page, Part, permissionPath } from "../ui/page";
 import { Picker } from "../ui/picker";
 import { Suggest } from "../ui/suggest";
 
@@ -114,12 +114,11 @@ function OneGroup(props: Data) {
   const { draft, set, form } = editor;
   const group = () => editor.record();
   const mayChange = () => mayChangeGroup(group());
-  const members = createKept(
+  const members = createLeaves(
     () => JSON.stringify([group().name, query.cursor ?? ""]),
     (_, signal) =>
       leaf((cursor) => membersOf(group().name, { cursor, limit: 50 }, signal), query.cursor || undefined, signal),
   );
-  const list = () => members.latest()?.items ?? [];
   whenRefused(async () => {
     await Promise.all([
       load(id).then(editor.rebase, () => undefined),
@@ -265,11 +264,10 @@ function OneGroup(props: Data) {
             </p>
             <Show when={adding.refused()}>{(refused) => <Problem of={refused()} />}</Show>
           </Show>
-          <Trouble of={members} />
-          <Pager next={members.latest()?.next} shown={list().length} one="member" />
-          <Table
+          <LeavesTable
+            of={members}
+            one="member"
             label="Members"
-            isBusy={members.isLoading()}
             head={
               <>
                 <th scope="col">Name</th>
@@ -279,8 +277,7 @@ function OneGroup(props: Data) {
                 <ActHead />
               </>
             }
-            rows={list()}
-            none={members.trouble() === undefined && nothing(members.latest()?.next, "Nobody is in it.")}
+            none="Nobody is in it."
           >
             {(user) => (
               <tr>
@@ -315,7 +312,7 @@ function OneGroup(props: Data) {
                 </td>
               </tr>
             )}
-          </Table>
+          </LeavesTable>
         </Part>
       </div>
     </Page>

@@ -6,16 +6,16 @@ import { api, defined, got, leaf } from "../api";
 import { when } from "../format";
 import { findPermissions } from "../me";
 import { TextField, createSubmission, guard } from "../ui/form";
-import { Trouble, createKept } from "../ui/kept";
+import { LeavesTable, createLeaves } from "../ui/kept";
 import { Problem, say } from "../ui/notice";
-import { Page, Pager, Part, Table, nothing } from "../ui/page";
+import { Page, Part } from "../ui/page";
 import { Filters, SearchField } from "../ui/search";
 import { Picker } from "../ui/picker";
 
 export function Groups() {
   const [query] = useSearchParams<{ search?: string; cursor?: string }>();
   const wanted = () => defined({ search: query.search, cursor: query.cursor, limit: 50 });
-  const page = createKept(
+  const page = createLeaves(
     () => JSON.stringify(wanted()),
     (_, signal) => {
       const read = (cursor: string | undefined) =>
@@ -35,11 +35,10 @@ export function Groups() {
       <Filters>
         <SearchField />
       </Filters>
-      <Trouble of={page} />
-      <Pager next={page.latest()?.next} shown={page.latest()?.items.length ?? 0} one="group" />
-      <Table
+      <LeavesTable
+        of={page}
+        one="group"
         label="Groups"
-        isBusy={page.isLoading()}
         head={
           <>
             <th scope="col">Name</th>
@@ -49,8 +48,7 @@ export function Groups() {
             </th>
           </>
         }
-        rows={page.latest()?.items ?? []}
-        none={page.trouble() === undefined && nothing(page.latest()?.next, "There is no such group.")}
+        none="There is no such group."
       >
         {(group) => (
           <tr>
@@ -64,7 +62,7 @@ export function Groups() {
             <td class="when at-1">{when(group.created_at)}</td>
           </tr>
         )}
-      </Table>
+      </LeavesTable>
     </Page>
   );
 }

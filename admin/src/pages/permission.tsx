@@ -8,9 +8,9 @@ import { number } from "../format";
 import { isSuperuser, meetAgain, whenRefused } from "../me";
 import { confirm } from "../ui/dialog";
 import { TextField, createSubmission } from "../ui/form";
-import { Trouble, createKept } from "../ui/kept";
+import { LeavesTable, Trouble, createKept, createLeaves } from "../ui/kept";
 import { Problem } from "../ui/notice";
-import { Badge, Page, Pager, Part, Table, nothing } from "../ui/page";
+import { Badge, Page, Part } from "../ui/page";
 
 const FIELDS: readonly Field<Permission>[] = [{ key: "description", label: "What it allows" }];
 
@@ -77,11 +77,10 @@ function OnePermission(props: Data) {
     said: "The permission is saved.",
   });
   const { draft, set, form } = editor;
-  const holders = createKept(
+  const holders = createLeaves(
     () => query.cursor ?? "",
     (cursor, signal) => leaf((cursor) => holdersOf(name, { cursor, limit: 50 }, signal), cursor || undefined, signal),
   );
-  const list = () => holders.latest()?.items ?? [];
   const granting = createKept(
     () => true,
     async () => (await allGroups()).filter(({ permissions }) => permissions.includes(name)),
@@ -156,19 +155,17 @@ function OnePermission(props: Data) {
           </Part>
         </div>
         <Part title="Who has it">
-          <Trouble of={holders} />
-          <Pager next={holders.latest()?.next} shown={list().length} one="holder" />
-          <Table
+          <LeavesTable
+            of={holders}
+            one="holder"
             label={`Active users who have ${name}`}
-            isBusy={holders.isLoading()}
             head={
               <>
                 <th scope="col">Name</th>
                 <th scope="col">By</th>
               </>
             }
-            rows={list()}
-            none={holders.trouble() === undefined && nothing(holders.latest()?.next, "No active user has it.")}
+            none="No active user has it."
           >
             {(user) => (
               <tr>
@@ -196,7 +193,7 @@ function OnePermission(props: Data) {
                 </td>
               </tr>
             )}
-          </Table>
+          </LeavesTable>
         </Part>
       </div>
     </Page>

@@ -6,15 +6,15 @@ import { api, defined, got, leaf } from "../api";
 import { isSuperuser, whenRefused } from "../me";
 import { Modal } from "../ui/dialog";
 import { TextField, createSubmission } from "../ui/form";
-import { Trouble, createKept } from "../ui/kept";
+import { LeavesTable, createLeaves } from "../ui/kept";
 import { Problem, say } from "../ui/notice";
-import { Page, Pager, Table, nothing, permissionPath } from "../ui/page";
+import { Page, permissionPath } from "../ui/page";
 import { Filters, SearchField } from "../ui/search";
 
 export function Permissions() {
   const [query] = useSearchParams<{ search?: string; cursor?: string }>();
   const wanted = () => defined({ search: query.search, cursor: query.cursor, limit: 50 });
-  const page = createKept(
+  const page = createLeaves(
     () => JSON.stringify(wanted()),
     (_, signal) => {
       const read = (cursor: string | undefined) =>
@@ -24,7 +24,6 @@ export function Permissions() {
   );
   whenRefused(page.again);
   const [isAdding, setAdding] = createSignal(false);
-  const list = () => page.latest()?.items ?? [];
   return (
     <Page
       title="Permissions"
@@ -47,19 +46,17 @@ export function Permissions() {
       <Filters>
         <SearchField />
       </Filters>
-      <Trouble of={page} />
-      <Pager next={page.latest()?.next} shown={list().length} one="permission" />
-      <Table
+      <LeavesTable
+        of={page}
+        one="permission"
         label="Permissions"
-        isBusy={page.isLoading()}
         head={
           <>
             <th scope="col">Name</th>
             <th scope="col">What it allows</th>
           </>
         }
-        rows={list()}
-        none={page.trouble() === undefined && nothing(page.latest()?.next, "There is no such permission.")}
+        none="There is no such permission."
       >
         {(permission) => (
           <tr>
@@ -69,7 +66,7 @@ export function Permissions() {
             <td>{permission.description}</td>
           </tr>
         )}
-      </Table>
+      </LeavesTable>
     </Page>
   );
 }

@@ -7,12 +7,12 @@ import { when } from "../format";
 import { isMe, isSuperuser, whenRefused } from "../me";
 import { DeviceTable, told } from "../ui/devices";
 import { confirm } from "../ui/dialog";
-import { Trouble, createKept } from "../ui/kept";
-import { Page, Pager, nothing } from "../ui/page";
+import { Trouble, createLeaves, nothing } from "../ui/kept";
+import { Page, Pager } from "../ui/page";
 
 export function Sessions() {
   const [query] = useSearchParams<{ cursor?: string }>();
-  const page = createKept(
+  const page = createLeaves(
     () => query.cursor ?? "",
     (cursor, signal) => {
       const read = (cursor: string | undefined) =>
@@ -21,7 +21,6 @@ export function Sessions() {
     },
   );
   whenRefused(page.again);
-  const list = () => page.latest()?.items ?? [];
   return (
     <Page
       title="Open sessions"
@@ -57,12 +56,12 @@ export function Sessions() {
         <p class="hint">A session of somebody else is ended on the page of its user, by whoever has the right.</p>
       </Show>
       <Trouble of={page} />
-      <Pager next={page.latest()?.next} shown={list().length} one="session" />
+      <Pager next={page.latest()?.next} shown={page.items().length} one="session" />
       <DeviceTable
         label="Open sessions"
-        devices={list()}
+        devices={page.items()}
         isBusy={page.isLoading()}
-        none={page.trouble() ? "" : nothing(page.latest()?.next, "None on this page.")}
+        none={nothing(page, "None on this page.")}
         hasOwners
         mayEnd={({ user }) => isSuperuser() || isMe(user)}
         name={({ user, created_at }) => `End the session of ${user.username} since ${when(created_at)}`}

@@ -20,8 +20,8 @@ import { agent, count, when } from "../format";
 import { isLastSuperuser, isMe, mayTouch, meetAgain, whenRefused } from "../me";
 import { DeviceTable, told } from "../ui/devices";
 import { confirm } from "../ui/dialog";
-import { More, Trouble, createKept, createSeries } from "../ui/kept";
-import { Flags, Page, Part, nothing } from "../ui/page";
+import { More, Trouble, createKept, createSeries, nothing } from "../ui/kept";
+import { Flags, Page, Part } from "../ui/page";
 import { TokenTable } from "../ui/tokens";
 import { UserActs } from "./user-acts";
 import { Edit, Read } from "./user-form";
@@ -191,9 +191,7 @@ function OneUser(props: Data) {
             label={`Open sessions of ${name()}`}
             devices={sessions.items()}
             isBusy={sessions.isBusy()}
-            none={
-              sessions.trouble() ? "" : nothing(sessions.hasMore() ? "more" : null, `${name()} is logged in nowhere.`)
-            }
+            none={nothing(sessions, `${name()} is logged in nowhere.`)}
             mayEnd={mayChange}
             name={(device) => `End the session of ${agent(device.agent)} since ${when(device.created_at)}`}
             question={(device) => ({

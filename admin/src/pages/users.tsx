@@ -6,8 +6,8 @@ import { allGroups, api, defined, got, leaf, type User } from "../api";
 import { when } from "../format";
 import { isMe, isSuperuser, mayTouch, whenRefused } from "../me";
 import { Select } from "../ui/form";
-import { Trouble, createKept } from "../ui/kept";
-import { Flags, Page, Pager, Table, nothing } from "../ui/page";
+import { LeavesTable, createKept, createLeaves } from "../ui/kept";
+import { Flags, Page } from "../ui/page";
 import { Filters, SearchField } from "../ui/search";
 import { Suggest } from "../ui/suggest";
 import { ManyActs, groupNames } from "./many";
@@ -58,7 +58,7 @@ export function Users() {
     cursor: query.cursor,
     limit: 50,
   });
-  const page = createKept(
+  const page = createLeaves(
     () => JSON.stringify(wanted()),
     (_, signal) => {
       const read = (cursor: string | undefined) =>
@@ -75,9 +75,8 @@ export function Users() {
     !isMe(user) && groups.latest() !== undefined && mayTouch(user, groups.latest() ?? []);
   const [chosen, setChosen] = createSignal<ReadonlySet<string>>(new Set());
   createEffect(on(page.latest, () => setChosen(new Set<string>()), { defer: true }));
-  const users = () => page.latest()?.items ?? [];
-  const choosable = () => users().filter(mayChoose);
-  const those = () => users().filter(({ id }) => chosen().has(id));
+  const choosable = () => page.items().filter(mayChoose);
+  const those = () => page.items().filter(({ id }) => chosen().has(id));
   const change = (part: Query) => {
     setQuery({ ...part, cursor: undefined }, { replace: true });
   };
@@ -155,12 +154,11 @@ export function Users() {
       </Filters>
 
       <ManyActs users={those()} again={page.again} />
-      <Trouble of={page} />
-      <Pager next={page.latest()?.next} shown={users().length} one="user" />
-      <Table
+      <LeavesTable
+        of={page}
+        one="user"
         label="Users"
         class="users"
-        isBusy={page.isLoading()}
         head={
           <>
             <th class="pick" scope="col">
@@ -190,8 +188,7 @@ export function Users() {
             {sort("Since", "date_joined", "at-3 w-time")}
           </>
         }
-        rows={users()}
-        none={page.trouble() === undefined && nothing(page.latest()?.next, "Nobody is like that.")}
+        none="Nobody is like that."
       >
         {(user) => (
           <tr classList={{ off: !user.is_active }}>
@@ -225,7 +222,7 @@ export function Users() {
             <td class="when at-3">{when(user.date_joined)}</td>
           </tr>
         )}
-      </Table>
+      </LeavesTable>
     </Page>
   );
 }

@@ -2,11 +2,12 @@
 // beside it, so that a page never goes away under somebody who is typing.
 
 import { useBeforeLeave } from "@solidjs/router";
-import { Show, createResource, createSignal, onCleanup, type Accessor } from "solid-js";
+import { Show, createResource, createSignal, onCleanup, type Accessor, type JSX } from "solid-js";
 import { leaf, refusal, type Leaf, type Refusal } from "../api";
 import { count } from "../format";
 import { staysHere } from "./form";
 import { Problem } from "./notice";
+import { Pager, Table } from "./page";
 
 type Read<T> = { value: T | undefined; trouble: Refusal | undefined };
 
@@ -85,6 +86,58 @@ export function Trouble(props: { of: Pick<Kept<unknown>, "trouble" | "again"> })
   );
 }
 
+/** A list that is leafed through: the page of it that is asked for. */
+export type Leaves<T> = Kept<Leaf<T>> & {
+  items: Accessor<T[]>;
+  /** Whether there are more than those. */
+  hasMore: Accessor<boolean>;
+};
+
+/** As `createKept`, of one page of a list. */
+export function createLeaves<S, T>(
+  source: () => S | undefined,
+  read: (source: S, signal: AbortSignal, before: Leaf<T> | undefined) => Promise<Leaf<T>>,
+): Leaves<T> {
+  const kept = createKept(source, read);
+  return { ...kept, items: () => kept.latest()?.items ?? [], hasMore: () => Boolean(kept.latest()?.next) };
+}
+
+/** What an empty list says: that there is nothing, or that not all was looked through yet; and not a word on trouble. */
+export function nothing(of: Pick<Leaves<unknown>, "trouble" | "hasMore">, text: string): string {
+  if (of.trouble()) return "";
+  return of.hasMore() ? "None among those that were looked through so far. There are more." : text;
+}
+
+/** A list that is leafed through, as a table. */
+export function LeavesTable<T>(props: {
+  of: Leaves<T>;
+  /** What one of them is called. */
+  one: string;
+  label: string;
+  head: JSX.Element;
+  /** What it says where there are none. */
+  none: string;
+  class?: string;
+  children: (row: T) => JSX.Element;
+}) {
+  return (
+    <>
+      <Trouble of={props.of} />
+      <Pager next={props.of.latest()?.next} shown={props.of.items().length} one={props.one} />
+      <Table
+        label={props.label}
+        class={props.class ?? ""}
+        isBusy={props.of.isLoading()}
+        head={props.head}
+        rows={props.of.items()}
+        none={nothing(props.of, props.none)}
+      >
+        {props.children}
+      </Table>
+    </>
+  );
+}
+
 export type Series<T> = {
   items: Accessor<T[]>;
   /** Whether there are more than those. */
@@ -104,7 +157,7 @@ export function createSeries<T>(
   onLeave(() => {
     ended.abort();
   });
-  const kept = createKept<true, Leaf<T>>(
+  const kept = createLeaves<true, T>(
     () => true,
     async (_, signal, before) => {
       const wanted = before?.items.length ?? 0;
@@ -131,8 +184,8 @@ export function createSeries<T>(
     }
   };
   return {
-    items: () => kept.latest()?.items ?? [],
-    hasMore: () => Boolean(kept.latest()?.next),
+    items: kept.items,
+    hasMore: kept.hasMore,
     isBusy: () => kept.isLoading() || isGrowing(),
     trouble: kept.trouble,
     again: kept.again,

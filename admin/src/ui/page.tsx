@@ -72,7 +72,7 @@ export function Table<T>(props: {
   label: string;
   head: JSX.Element;
   rows: readonly T[];
-  none?: string | false;
+  none?: string;
   isBusy?: boolean;
   class?: string;
   children: (row: T) => JSX.Element;
@@ -112,10 +112,6 @@ export const ActHead = () => (
 );
 
 type Turned = { trail: string[] };
-
-/** What an empty page of a list says: that there is nothing, or that not all was looked through yet. */
-export const nothing = (next: string | null | undefined, text: string): string =>
-  next ? "None among those that were looked through so far. There are more." : text;
 
 /** Leafing through a list by cursors, which stand in the page's address; the way back is in its history. */
 export function Pager(props: { next: string | null | undefined; shown: number; one: string }) {
