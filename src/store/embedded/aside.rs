@@ -1,9 +1,9 @@
 //! What sled finds when it opens a damaged store, kept aside until that has gone well.
 //!
 //! Owns the folder `signet-aside` in the store's. sled takes the first message that it cannot read for the end of its
-//! file, and clears what comes after it: a store that is refused then would have less in it than before. So a file with
-//! a damaged place is copied first, and put back when the store is refused; a start that is cut short in between is
-//! made up for by the next one. Called by `database.rs`.
+//! file, and clears what comes after it, and what is there of a batch that has lost its end: a store that is refused
+//! then would have less in it than before. So a file that is not whole is copied first, and put back when the store is
+//! refused; a start that is cut short in between is made up for by the next one. Called by `database.rs`.
 
 use std::fs::File;
 use std::io;
@@ -17,7 +17,7 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// Looks at the store's file, and keeps it aside when a place in it is damaged. Nothing is done to a store that
+    /// Looks at the store's file, and keeps it aside when it is not whole. Nothing is done to a store that
     /// another process has open. `segment` is what is read into.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Aside {
         if salvage::is_whole(&db, segment)? {
             return Ok(None);
         }
-        tracing::debug!("the store's file has damaged places; a copy is kept until it is known that it opens");
+        tracing::debug!("the store's file is not whole; a copy is kept until it is known that it opens");
         let new = folder.join(format!("{ASIDE}.new"));
         remove(&new)?;
         std::fs::create_dir_all(new.join("blobs"))?;

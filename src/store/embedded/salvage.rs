@@ -28,15 +28,11 @@ mod log;
 mod remains;
 
 pub use log::Damage;
+pub(super) use log::is_whole;
 use remains::Remains;
 
 /// The folder in the store's for what was in it before it was opened, when that is damaged.
 pub(super) const ASIDE: &str = "signet-aside";
-
-/// Whether every part of sled's file can be read that is not just being written. `segment` is what is read into.
-pub(super) fn is_whole(file: &File, segment: &mut Vec<u8>) -> std::io::Result<bool> {
-    log::damage(file, segment).map(|damage| damage == Damage::default())
-}
 
 /// Why nothing was salvaged: what, why, and how to mend it.
 #[derive(Debug, thiserror::Error)]

@@ -369,6 +369,34 @@ async fn what_a_repair_saves_was_acknowledged_and_the_damaged_store_stays_as_it_
     assert!(refused < damages / 2, "too much is refused");
 }
 
+/// sled clears what is there of a batch that has lost its end, and what comes after a missing segment: a start that is
+/// refused for it gives all of it back. So many changes that segments are used again: the newest ones lie anywhere.
+#[tokio::test]
+async fn a_start_takes_nothing_from_a_store_that_has_lost_its_end() {
+    let whole = TempDir::new().unwrap();
+    let data = whole.path().join("data");
+    past(&data, 300, 2_600).await;
+    let file = fs::read(data.join("db")).unwrap();
+    let mut refused = 0;
+    for _ in 0..60 {
+        let at = file.len() / 10 + random(file.len() / 10 * 9);
+        let (folder, data) = copied(&data);
+        fs::write(data.join("db"), &file[..at]).unwrap();
+        let saved = async |into: &str| {
+            let done = repair(&data, &folder.path().join(into), now()).await;
+            done.map(|done| (done.users, done.groups, done.permissions, done.events, done.findings.commits_lost)).ok()
+        };
+        let untried = saved("untried").await;
+        let start = data.clone();
+        let opened = tokio::task::spawn_blocking(move || Embedded::open(&start).is_ok()).await.unwrap();
+        if !opened {
+            refused += 1;
+            assert_eq!(saved("tried").await, untried, "cut at {at} of {}", file.len());
+        }
+    }
+    assert!(refused > 30, "{refused}");
+}
+
 /// A change of an account.
 type Change = fn(&mut User);
 

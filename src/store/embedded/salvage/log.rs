@@ -4,7 +4,7 @@
 //! what is too large for a segment in files of its own. sled itself stops at the first message that it cannot read, and
 //! writes to the file when it opens it; this room does neither. `salvage/remains.rs` makes keys of the pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -80,12 +80,14 @@ pub(super) fn read(file: &File, large: &Path, unended: bool) -> io::Result<(Vec<
     Ok((leaves, damage))
 }
 
-/// What could not be read of the file's log. `segment` is what is read into.
+/// Whether sled finds all that is in the file when it opens it. Otherwise it clears a part: what comes after a damaged
+/// place or a missing segment, or what is there of a batch that has no end. `segment` is what is read into.
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn damage(file: &File, segment: &mut Vec<u8>) -> io::Result<Damage> {
-    scan(file, segment, |_, _| ()).map(|scan| scan.damage)
+pub(in crate::store::embedded) fn is_whole(file: &File, segment: &mut Vec<u8>) -> io::Result<bool> {
+    let scan = scan(file, segment, |_, _| ())?;
+    Ok(scan.damage == Damage::default() && scan.torn.is_none() && !scan.lacks_segments())
 }
 
 /// Finds every message of a page, and the places that are damaged.
@@ -112,6 +114,10 @@ struct Scan {
     damage: Damage,
     /// The segments that do not end as they should: number and bytes. Of the newest one that is no damage.
     tails: Vec<(u64, usize)>,
+    /// The segments with a header.
+    headed: BTreeSet<u64>,
+    /// Up to where the log was on disk, as the headers tell.
+    stable: u64,
     /// Where the last message ends.
     end: u64,
     /// Batches: where each begins, and its last byte.
@@ -137,8 +143,10 @@ impl Scan {
             found
                 .filter(|(_, number)| number.checked_add(1).is_some_and(|next| next.checked_mul(SEGMENT_U64).is_some()))
         };
-        let headed = segment_number(bytes);
-        let (mut at, mut number) = if let Some(number) = headed {
+        let headed = header(bytes);
+        let (mut at, mut number) = if let Some((number, stable)) = headed {
+            self.headed.insert(number);
+            self.stable = self.stable.max(stable);
             (HEADER, number)
         } else if let Some((at, number)) = next_of_any(0) {
             self.damaged(at);
@@ -189,20 +197,28 @@ impl Scan {
         let end = self.end;
         self.torn = self.batches.iter().filter(|(_, last)| *last >= end).map(|(begin, _)| *begin).min();
     }
+
+    /// Whether a segment is missing among the newest ones. Older ones are used again for new numbers, these are not.
+    fn lacks_segments(&self) -> bool {
+        let newest = self.headed.last().copied().unwrap_or(0);
+        (self.stable / SEGMENT_U64..newest).any(|number| !self.headed.contains(&number))
+    }
 }
 
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-/// The segment's number, when its header is whole.
-fn segment_number(bytes: &[u8]) -> Option<u64> {
+/// The segment's number, and up to where the log was on disk when it was begun, when its header is whole.
+fn header(bytes: &[u8]) -> Option<(u64, u64)> {
     let header = bytes.get(..HEADER)?;
     let (sum, rest) = header.split_first_chunk::<4>()?;
-    let begin = i64::from_le_bytes(*rest.first_chunk()?) ^ i64::MAX;
     let is_whole = u32::from_le_bytes(*sum) == !crc32fast::hash(rest);
-    let begin = u64::try_from(begin).ok().filter(|begin| is_whole && begin.is_multiple_of(SEGMENT_U64))?;
-    Some(begin / SEGMENT_U64)
+    let position = |bytes: &[u8]| Some(i64::from_le_bytes(*bytes.first_chunk()?) ^ i64::MAX);
+    let begin = u64::try_from(position(rest)?).ok().filter(|begin| is_whole && begin.is_multiple_of(SEGMENT_U64))?;
+    // Below zero before anything was.
+    let stable = u64::try_from(position(&rest[8..])?).unwrap_or(0);
+    Some((begin / SEGMENT_U64, stable))
 }
 
 struct Message<'a> {
