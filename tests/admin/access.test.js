@@ -12,7 +12,7 @@ describe("ways in and out", { concurrency: 1 }, () => {
   test("nobody is asked to log in, is told why it failed, and lands where they wanted to go", async (t) => {
     const person = await visitor(t);
     await person.page.goto(`${base}/admin/groups?search=Wiki`);
-    await person.page.getByRole("heading", { name: "Log in" }).waitFor();
+    await person.at("Log in");
     await person.screenshot("log-in");
     await person.axe("log in");
     await person.field("Name").fill("rita");
@@ -28,7 +28,7 @@ describe("ways in and out", { concurrency: 1 }, () => {
     const cookies = await person.context.cookies();
     const session = cookies.find(({ name }) => name === "__Host-signet");
     await person.button("Log out").click();
-    await person.page.getByRole("heading", { name: "Log in" }).waitFor();
+    await person.at("Log in");
     const answer = await fetch(`${base}/v1/me`, { headers: { cookie: `__Host-signet=${session.value}` } });
     assert.equal(answer.status, 401);
   });
@@ -166,6 +166,7 @@ describe("rights", { concurrency: 1 }, () => {
     assert.equal(await person.button(/^End the session/, row(helper.username)).count(), 2);
     assert.equal(asked, 0);
     await person.page.getByRole("link", { name: user.username, exact: true }).click();
+    await person.at(user.username);
     await person.act(/^End the session of/, "End the session");
     assert.deepEqual((await admin.ask("GET", `/v1/users/${user.id}/sessions`)).items, []);
   });
@@ -192,7 +193,7 @@ describe("rights", { concurrency: 1 }, () => {
     await admin.ask("PATCH", `/v1/users/${helper.id}`, { is_staff: false });
     await person.field("Given name").fill("Zoe");
     await person.button("Save").click();
-    await person.page.getByRole("heading", { name: "This is for staff" }).waitFor();
+    await person.at("This is for staff");
   });
 });
 
@@ -237,7 +238,7 @@ describe("a session that ends, and what is not saved", { concurrency: 1 }, () =>
     await endSessions(clerk.username);
     await person.dialog.getByText("Your session has ended").waitFor();
     await person.dialog.getByRole("link", { name: "Leave" }).click();
-    await person.page.getByRole("heading", { name: "Log in" }).waitFor();
+    await person.at("Log in");
   });
 
   test("another tab or window that logs somebody else in is noticed", async (t) => {
@@ -283,7 +284,7 @@ describe("a session that ends, and what is not saved", { concurrency: 1 }, () =>
     });
     await person.page.waitForRequest("**/v1/figures");
     await person.button("Log out").click();
-    await person.page.getByRole("heading", { name: "Log in" }).waitFor();
+    await person.at("Log in");
     await person.page.waitForTimeout(800);
     assert.equal(await person.page.locator("dialog[open]").count(), 0);
   });
@@ -312,7 +313,7 @@ describe("a session that ends, and what is not saved", { concurrency: 1 }, () =>
     await person.button("Cancel", person.dialog).click();
     await person.page.getByRole("link", { name: "Audit log" }).click();
     await person.button("Leave", person.dialog).click();
-    await person.page.getByRole("heading", { name: "Audit log" }).waitFor();
+    await person.at("Audit log");
   });
 
   test("a server that cannot be reached loses nothing either", async (t) => {

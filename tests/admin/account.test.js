@@ -75,7 +75,7 @@ describe("one's own account", { concurrency: 2 }, () => {
     assert.equal(await gone(), 2);
     await person.button("Log out everywhere …").click();
     await person.button("Log out everywhere", person.dialog).click();
-    await person.page.getByRole("heading", { name: "Log in" }).waitFor();
+    await person.at("Log in");
   });
 
   test("only what was changed is sent, and what others change meanwhile stays", async (t) => {

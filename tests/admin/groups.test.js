@@ -19,7 +19,7 @@ describe("groups and permissions", { concurrency: 1 }, () => {
     await person.field("Name").fill("Testers");
     await person.pick("Permissions", "permission", "wiki.view_page");
     await person.button("Make the group").click();
-    await person.page.getByRole("heading", { name: "Testers", exact: true }).waitFor();
+    await person.at("Testers");
     const find = async (name) => (await admin.ask("GET", "/v1/groups?search=Tester")).items.find((group) => group.name === name);
     assert.deepEqual((await find("Testers")).permissions, ["wiki.view_page"]);
 
@@ -56,7 +56,7 @@ describe("groups and permissions", { concurrency: 1 }, () => {
     const user = await someone({ user_permissions: ["labs.enter_room"] });
     await person.field("Search").fill("labs");
     await person.page.getByRole("link", { name: "labs.enter_room" }).click();
-    await person.page.getByRole("heading", { name: "labs.enter_room" }).waitFor();
+    await person.at("labs.enter_room");
     await person.ready();
     assert.match(await person.page.locator("tr", { hasText: user.username }).innerText(), /direct/);
     assert.match(await person.page.locator("tr", { hasText: "rita" }).innerText(), /superuser/);
@@ -126,7 +126,7 @@ describe("groups and permissions", { concurrency: 1 }, () => {
     await person.page.getByRole("link", { name: "Audit log" }).click();
     assert.match(await person.dialog.innerText(), /Leave without saving\?/);
     await person.button("Leave", person.dialog).click();
-    await person.page.getByRole("heading", { name: "Audit log" }).waitFor();
+    await person.at("Audit log");
     const small = await admin.ask("POST", "/v1/groups", { name: "The one", permissions: [] });
     await someone({ groups: ["The one"] });
     await person.open(`groups/${small.id}`);

@@ -51,7 +51,7 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     const person = await visitor(t);
     const { page, keyboard, focused, tabTo, backTo } = keysOf(person);
     await page.goto(`${base}/admin/`);
-    await page.getByRole("heading", { name: "Log in" }).waitFor();
+    await person.at("Log in");
     await tabTo("Name");
     await keyboard.type("rita");
     await keyboard.press("Tab");
@@ -68,14 +68,14 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     await person.ready();
     await tabTo("Users");
     await keyboard.press("Enter");
-    await page.getByRole("heading", { name: "Users" }).waitFor();
+    await person.at("Users");
     assert.equal(await focused(), "Users", "the heading of the new page has the focus");
     await tabTo("Search");
     await keyboard.type("keyboardist");
     await page.waitForFunction(() => document.querySelectorAll("tbody th a").length === 1);
     await tabTo(user.username);
     await keyboard.press("Enter");
-    await page.getByRole("heading", { name: user.username }).waitFor();
+    await person.at(user.username);
     await tabTo("Given name");
     await keyboard.type("Kay");
     await tabTo("Add a group");
@@ -110,7 +110,7 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     const { page, keyboard, focused, tabTo, backTo, press } = keysOf(person);
     await person.open("groups");
     await press("New group");
-    await page.getByRole("heading", { name: "New group" }).waitFor();
+    await person.at("New group");
     await tabTo("Name");
     await keyboard.type("Keyboard club");
     await press("Add a permission");
@@ -122,7 +122,7 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     await page.locator(".chips", { hasText: "wiki.view_page" }).waitFor();
     assert.equal(await focused(), "Find a permission", "the focus is where more are found");
     await press("Make the group");
-    await page.getByRole("heading", { name: "Keyboard club" }).waitFor();
+    await person.at("Keyboard club");
     assert.equal(await focused(), "Keyboard club");
     await tabTo("Add a user");
     await keyboard.type(user.username);
@@ -138,7 +138,7 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     await keyboard.press("Enter");
     await press("Delete the group");
     await heard(person, "The group Keyboard club is deleted.");
-    await page.getByRole("heading", { name: "Groups", exact: true }).waitFor();
+    await person.at("Groups");
   });
 
   test("suffices to say which of two changes holds", async (t) => {

@@ -126,7 +126,7 @@ describe("a user", { concurrency: 2 }, () => {
     await person.pick("Groups", "group", "Auditors");
     await person.pick("Direct permissions", "permission", "wiki.add_page");
     await person.button("Make the user").click();
-    await person.page.getByRole("heading", { name: "newcomer" }).waitFor();
+    await person.at("newcomer");
     const user = await find("newcomer");
     const { first_name, last_name, email, is_active, is_staff, is_superuser, groups, user_permissions } = user;
     assert.deepEqual(
@@ -271,7 +271,7 @@ describe("a user", { concurrency: 2 }, () => {
       await person.button(act).click();
       assert.match(await person.dialog.innerText(), words);
       await person.button(yes(self.username), person.dialog).click();
-      await person.page.getByRole("heading", { name: "Log in" }).waitFor();
+      await person.at("Log in");
       assert.equal(await person.page.locator("dialog[open]").count(), 0);
       assert.equal((await new Person(base).send("POST", "/v1/login", { username: self.username, password: PASSWORD })).status, 401);
       await person.field("Name").fill("rita");
@@ -291,7 +291,7 @@ describe("a user", { concurrency: 2 }, () => {
     await person.button("Save").click();
     await person.said("The user is saved.");
     await person.page.getByRole("link", { name: "change it in your account" }).click();
-    await person.page.getByRole("heading", { name: "Your account" }).waitFor();
+    await person.at("Your account");
     assert.equal(await person.field("Address").inputValue(), self.email);
   });
 

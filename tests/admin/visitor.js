@@ -92,6 +92,11 @@ export class Visitor {
     await this.page.waitForFunction(() => !document.querySelector(".under-way.on, [aria-busy=true], .loading"));
   }
 
+  /** Waits until a page of this title is there: a link leads to it, and what is on both must not be taken for it. */
+  async at(title) {
+    await this.page.getByRole("heading", { level: 1, name: title, exact: true }).waitFor();
+  }
+
   button(name, within = this.page) {
     return within.getByRole("button", { name, exact: true });
   }
