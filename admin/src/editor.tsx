@@ -287,7 +287,7 @@ function Merge<T>(props: {
 export function SaveBar(props: { editor: Pick<Editor<object>, "amount" | "undo" | "form"> }) {
   return (
     <div class="save">
-      <Show when={props.editor.form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+      <Problem of={props.editor.form.refused()} />
       <p role="status">
         {props.editor.amount() === 0
           ? "No unsaved changes"

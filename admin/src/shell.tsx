@@ -79,7 +79,7 @@ function LogIn() {
     <Alone>
       <h1>Log in</h1>
       <form onSubmit={form.submit}>
-        <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+        <Problem of={form.refused()} />
         <TextField label="Name" value={username()} onInput={setUsername} autocomplete="username" required autofocus />
         <TextField
           label="Password"
@@ -111,7 +111,7 @@ function LogInAgain(props: { username: string }) {
     <Modal title="Your session has ended">
       <p>Log in again to go on where you were. Nothing that you typed is lost.</p>
       <form onSubmit={form.submit}>
-        <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+        <Problem of={form.refused()} />
         <TextField label="Name" value={props.username} onInput={() => undefined} autocomplete="username" readonly />
         <TextField
           label="Password"
@@ -244,7 +244,7 @@ function Frame(props: { children: JSX.Element }) {
             >
               Log out
             </button>
-            <Show when={refused()}>{(refused) => <Problem of={refused()} />}</Show>
+            <Problem of={refused()} />
             <ThemeSwitch />
           </div>
         </div>

@@ -86,8 +86,10 @@ describe("groups and permissions", { concurrency: 1 }, () => {
     await person.said("There is no user zz9-nobody.");
 
     // A long search says how far it is, and can be stopped.
+    let goOn;
+    const stopped = new Promise((resolve) => (goOn = resolve));
     await person.page.route("**/v1/users?*limit=200*", async (route) => {
-      if (route.request().url().includes("cursor")) await new Promise((later) => setTimeout(later, 3_000));
+      if (route.request().url().includes("cursor")) await stopped;
       await route.continue().catch(() => undefined);
     });
     await person.field("Add a user").fill("-zz9");
@@ -96,6 +98,7 @@ describe("groups and permissions", { concurrency: 1 }, () => {
     await person.axe("a long search");
     await person.button("Stop").click();
     await person.button("Add").waitFor();
+    goOn();
     assert.deepEqual((await admin.ask("GET", "/v1/users?group=The%20found")).items.length, 1);
   });
 

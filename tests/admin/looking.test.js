@@ -163,9 +163,11 @@ describe("looking", { concurrency: 1 }, () => {
 
     // Who leaves meanwhile waits for nothing.
     await person.page.unroute("**/v1/audit?*");
+    let goOn;
+    const left = new Promise((resolve) => (goOn = resolve));
     await person.page.route("**/v1/audit?*", async (route) => {
       asked.audit += 1;
-      await new Promise((later) => setTimeout(later, 500));
+      await left;
       await route.fulfill({ json: { items: [], next: "more" } }).catch(() => undefined);
     });
     await person.page.getByRole("link", { name: "Groups", exact: true }).click();
@@ -176,7 +178,8 @@ describe("looking", { concurrency: 1 }, () => {
     await asking;
     await person.page.getByRole("link", { name: "Permissions", exact: true }).click();
     await person.page.getByRole("link", { name: "auth.add_user" }).waitFor();
-    await person.page.waitForTimeout(1_200);
+    goOn();
+    await person.page.waitForTimeout(1_000);
     assert.equal(asked.audit, 1);
   });
 

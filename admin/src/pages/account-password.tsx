@@ -1,6 +1,6 @@
 // Another password.
 
-import { Show, createResource, createSignal } from "solid-js";
+import { createResource, createSignal } from "solid-js";
 import { api, got } from "../api";
 import { meetAgain, mine } from "../me";
 import { TextField, createSubmission, guard } from "../ui/form";
@@ -82,7 +82,7 @@ export function Password(props: { changed: () => void }) {
             required
           />
         </div>
-        <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+        <Problem of={form.refused()} />
         <div class="buttons">
           <span class="hint">Your other sessions and API tokens end.</span>
           <button type="submit" class="primary" disabled={form.isBusy()}>

@@ -105,8 +105,8 @@ export function Profile() {
             required
           />
         </Show>
-        <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
-        <Show when={verify.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+        <Problem of={form.refused()} />
+        <Problem of={verify.refused()} />
         <div class="buttons">
           <Show when={!isNewAddress() && saved().email !== "" && !mine().user.email_verified}>
             <button type="button" disabled={verify.isBusy()} onClick={() => void verify.run()}>

@@ -116,7 +116,7 @@ function Make(props: { onClose: (token: string | undefined) => void }) {
             ["365", "a year"],
           ]}
         />
-        <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+        <Problem of={form.refused()} />
         <div class="buttons">
           <button type="button" onClick={close}>
             Cancel

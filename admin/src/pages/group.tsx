@@ -262,7 +262,7 @@ function OneGroup(props: Data) {
             <p class="hint" role="status">
               {looked() ? `Looking for ${picked()}: ${count(looked() ?? 0, "other name")} so far that contain it.` : ""}
             </p>
-            <Show when={adding.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+            <Problem of={adding.refused()} />
           </Show>
           <LeavesTable
             of={members}

@@ -5,9 +5,9 @@ import { Show, createSignal } from "solid-js";
 import { api, defined, got, leaf } from "../api";
 import { when } from "../format";
 import { findPermissions } from "../me";
-import { TextField, createSubmission, guard } from "../ui/form";
+import { Foot, TextField, createSubmission, guard } from "../ui/form";
 import { LeavesTable, createLeaves } from "../ui/kept";
-import { Problem, say } from "../ui/notice";
+import { say } from "../ui/notice";
 import { Page, Part } from "../ui/page";
 import { Filters, SearchField } from "../ui/search";
 import { Picker } from "../ui/picker";
@@ -92,14 +92,7 @@ export function NewGroup() {
             find={findPermissions}
             wrong={form.wrong("permissions")}
           />
-          <div class="save">
-            <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
-            <div class="buttons">
-              <button type="submit" class="primary" disabled={form.isBusy()}>
-                Make the group
-              </button>
-            </div>
-          </div>
+          <Foot of={form} act="Make the group" />
         </form>
       </Part>
     </Page>

@@ -4,8 +4,8 @@ import { useNavigate } from "@solidjs/router";
 import { Show, createSignal } from "solid-js";
 import { api, defined, got } from "../api";
 import { isSuperuser } from "../me";
-import { Check, TextField, createSubmission, guard } from "../ui/form";
-import { Problem, say } from "../ui/notice";
+import { Check, Foot, TextField, createSubmission, guard } from "../ui/form";
+import { say } from "../ui/notice";
 import { Page, Part } from "../ui/page";
 import { PersonFields, PowerFields, RightsFields } from "./user-fields";
 
@@ -77,14 +77,7 @@ export function NewUser() {
             </Show>
           </fieldset>
           <RightsFields draft={draft()} set={set} wrong={form.wrong} />
-          <div class="save">
-            <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
-            <div class="buttons">
-              <button type="submit" class="primary" disabled={form.isBusy()}>
-                Make the user
-              </button>
-            </div>
-          </div>
+          <Foot of={form} act="Make the user" />
         </form>
       </Part>
     </Page>

@@ -45,7 +45,7 @@ export default function Overview() {
             {`Each node counts by itself: these are the figures of node ${latest()?.node ?? ""} alone. Others that answer here: ${others().join(", ") || "none so far"}.`}
           </p>
         </Show>
-        <Show when={trouble()}>{(trouble) => <Problem of={trouble()} />}</Show>
+        <Problem of={trouble()} />
         <div class="charts">
           <Chart
             title="Verified requests"

@@ -122,7 +122,7 @@ function OnePermission(props: Data) {
           <button type="button" class="danger" disabled={asking.isBusy()} onClick={() => void asking.run()}>
             Delete …
           </button>
-          <Show when={asking.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+          <Problem of={asking.refused()} />
         </div>
       </Show>
       <div class="columns">

@@ -102,7 +102,7 @@ function Add(props: { onClose: (made: boolean) => void }) {
           onInput={setDescription}
           wrong={form.wrong("description")}
         />
-        <Show when={form.refused()}>{(refused) => <Problem of={refused()} />}</Show>
+        <Problem of={form.refused()} />
         <div class="buttons">
           <button
             type="button"

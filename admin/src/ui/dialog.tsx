@@ -122,7 +122,7 @@ function Asked(props: { question: Question; onClose: () => void }) {
           </div>
         )}
       </Show>
-      <Show when={refused()}>{(refused) => <Problem of={refused()} />}</Show>
+      <Problem of={refused()} />
       <div class="buttons">
         <button type="button" onClick={close} autofocus>
           {isBusy() && progress() ? "Stop" : "Cancel"}

@@ -4,6 +4,7 @@ import { useBeforeLeave, type BeforeLeaveEventArgs } from "@solidjs/router";
 import { Show, createSignal, createUniqueId, onCleanup, type JSX } from "solid-js";
 import { refusal, type Refusal } from "../api";
 import { confirm } from "./dialog";
+import { Problem } from "./notice";
 
 export type FieldProps = {
   label: string;
@@ -142,6 +143,20 @@ export function createSubmission(act: () => Promise<void>) {
     }
   };
   return { isBusy, refused, setRefused, submit, run, wrong: (field: string) => refused()?.of(field) };
+}
+
+/** The foot of a form that makes something: why it was refused, and the button that sends it. */
+export function Foot(props: { of: ReturnType<typeof createSubmission>; act: string }) {
+  return (
+    <div class="save">
+      <Problem of={props.of.refused()} />
+      <div class="buttons">
+        <button type="submit" class="primary" disabled={props.of.isBusy()}>
+          {props.act}
+        </button>
+      </div>
+    </div>
+  );
 }
 
 const guarded = new Set<() => boolean>();

@@ -37,33 +37,37 @@ export function Notices() {
   );
 }
 
-/** A refusal in the server's own words, with the name of the request for whoever runs the server. */
-export function Problem(props: { of: Refusal }) {
+/** A refusal in the server's own words, with the name of the request for whoever runs the server; nothing without one. */
+export function Problem(props: { of: Refusal | undefined }) {
   return (
-    <div class="problem" role="alert">
-      <p>
-        <strong>{props.of.problem.title}.</strong> {props.of.problem.detail}
-      </p>
-      <Show when={props.of.problem.errors}>
-        {(errors) => (
-          <ul>
-            <For each={errors()}>
-              {(error) => (
-                <li>
-                  <code>{error.field}</code>: {error.message}
-                </li>
-              )}
-            </For>
-          </ul>
-        )}
-      </Show>
-      <Show when={props.of.problem.request_id}>
-        {(id) => (
-          <p class="request">
-            Request <code>{id()}</code>
+    <Show when={props.of?.problem}>
+      {(problem) => (
+        <div class="problem" role="alert">
+          <p>
+            <strong>{problem().title}.</strong> {problem().detail}
           </p>
-        )}
-      </Show>
-    </div>
+          <Show when={problem().errors}>
+            {(errors) => (
+              <ul>
+                <For each={errors()}>
+                  {(error) => (
+                    <li>
+                      <code>{error.field}</code>: {error.message}
+                    </li>
+                  )}
+                </For>
+              </ul>
+            )}
+          </Show>
+          <Show when={problem().request_id}>
+            {(id) => (
+              <p class="request">
+                Request <code>{id()}</code>
+              </p>
+            )}
+          </Show>
+        </div>
+      )}
+    </Show>
   );
 }
