@@ -115,7 +115,7 @@ fn node(folder: &Path, store: &str, flags: &[&str]) -> Running {
 #[expect(clippy::too_many_lines, reason = "a bench tells its story in one piece")]
 fn main() {
     let runtime = support::runtime();
-    let mut database = Database::start();
+    let mut database = Database::start_with(&["fsync=on"]);
     let url = database.url("signet");
     let client = runtime.block_on(async {
         database.client("postgres").await.batch_execute("create database signet").await.unwrap();

@@ -198,7 +198,7 @@ async fn from_sled(count: usize) {
 }
 
 async fn from_postgres(count: usize) {
-    let database = Database::start();
+    let database = Database::start_with(&["fsync=on"]);
     let url = format!("postgres://signet@127.0.0.1:{}/signet?sslmode=disable", database.port);
     database.client("postgres").await.batch_execute("create database signet").await.unwrap();
     let address = Address::parse(&url).unwrap();

@@ -85,12 +85,18 @@ fn a_newcomer_waits_while_every_connection_is_in_use() {
     let folder = TempDir::new().unwrap();
     let program = program(&folder);
     let mut busy: Vec<TcpStream> = (0..FEWEST).map(|_| connect(&program)).collect();
-    let head = b"POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{";
+    let head = b"POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+        expect: 100-continue\r\n\r\n";
     for stream in &mut busy {
         stream.write_all(head).unwrap();
     }
-    // What is said is heard before the next one comes.
-    std::thread::sleep(Duration::from_millis(200));
+    // All of them are in the middle of a request before the next one comes.
+    for stream in &mut busy {
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(b"{").unwrap();
+    }
     let mut newcomer = connect(&program);
     newcomer.write_all(ASK).unwrap();
     newcomer.set_read_timeout(Some(Duration::from_millis(300))).unwrap();

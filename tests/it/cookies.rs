@@ -48,7 +48,7 @@ async fn a_preference_is_set_read_and_deleted() {
 async fn a_changed_swapped_doubled_or_old_preference_counts_as_none() {
     let server = Server::start().await;
     let mut client = server.anonymous();
-    let token = set(&mut client, "language", json!({ "value": "de", "max_age": 60 })).await;
+    let token = set(&mut client, "language", json!({ "value": "de", "max_age": 600 })).await;
     let theme = set(&mut client, "theme", json!({ "value": "dark" })).await;
     let mut flipped = token.clone().into_bytes();
     let at = token.find('.').unwrap() + 5;
@@ -71,9 +71,9 @@ async fn a_changed_swapped_doubled_or_old_preference_counts_as_none() {
     // Nor is a preference a session.
     server.with_cookie(&token).get("/v1/session").await.is(StatusCode::UNAUTHORIZED);
     let cookie = format!("__Host-signet.language={token}");
-    server.pass(59);
+    server.pass(590);
     assert_eq!(read(&mut client, "language", "", &cookie).await["found"], true);
-    server.pass(2);
+    server.pass(11);
     assert_eq!(read(&mut client, "language", "", &cookie).await["found"], false);
 }
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -193,7 +193,7 @@ pub(crate) async fn until_logged(folder: &Path, text: &str) {
     let begun = Instant::now();
     while !fs::read_to_string(folder.join("log")).unwrap().contains(text) {
         assert!(begun.elapsed() < PATIENCE, "nothing was logged about: {text}");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -279,6 +279,9 @@ async fn a_full_queue_of_hashes_is_said_at_once() {
     });
     // Whoever only reads waits for none of them.
     let reads = async {
+        while server.app.pool().load().waiting < 10 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let mut slowest = Duration::ZERO;
         for _ in 0..50 {
             let start = Instant::now();
@@ -419,13 +422,23 @@ async fn a_log_in_is_one_read_and_one_commit_and_a_log_out_one_commit() {
 #[tokio::test]
 async fn what_changes_of_the_user_while_the_password_is_judged_is_in_the_first_token() {
     let slow = signet::password::Cost { memory: 32 * 1024, passes: 8, lanes: 1 };
-    let server = Server::start_with(Options { hash_cost: slow, ..Options::default() }).await;
+    let server = Server::start_with(Options { hash_cost: slow, hash_workers: 1, ..Options::default() }).await;
     server.permissions(&["polls.vote"]).await;
     let voters = server.group("voters", &[]).await;
     let (_, id) = server.user("alice", json!({ "groups": ["voters"] })).await;
     let path = format!("/v1/users/{id}");
     let mut admin = server.admin().await;
     let mut log_in_while = async |path: &str, change: serde_json::Value| {
+        // The password waits for those of others before it is judged.
+        let others = (0..3).map(|_| {
+            let mut nobody = server.anonymous();
+            let credentials = json!({ "username": "nobody", "password": PASSWORD });
+            tokio::spawn(async move { nobody.post("/v1/login", credentials).await.status })
+        });
+        let others: Vec<_> = others.collect();
+        while server.app.pool().load().waiting < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let before = server.store.calls();
         let mut client = server.anonymous();
         let log_in = tokio::spawn(async move {
@@ -438,6 +451,9 @@ async fn what_changes_of_the_user_while_the_password_is_judged_is_in_the_first_t
         }
         admin.patch(path, change).await.is(StatusCode::OK);
         assert!(!log_in.is_finished(), "the password is judged already");
+        for other in others {
+            assert_eq!(other.await.unwrap(), StatusCode::UNAUTHORIZED);
+        }
         log_in.await.unwrap()
     };
     let (client, _) = log_in_while(&path, json!({ "user_permissions": ["polls.vote"] })).await;

@@ -105,7 +105,7 @@ impl Life {
                         return token.split_whitespace().next().unwrap().to_owned();
                     }
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let token = tokio::time::timeout(PATIENCE, found).await.unwrap();

@@ -1,7 +1,7 @@
 //! A forgotten password and an unproven address, by mail: who gets one, what it says, and what its link is good for.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -506,9 +506,13 @@ async fn a_faulty_token_costs_no_hash() {
     let start = Instant::now();
     log_in(&server, "nobody", PASSWORD).await;
     let one_hash = start.elapsed();
-    let start = Instant::now();
-    refusal(confirm(&server, "a.b.c", NEW).await);
-    assert!(start.elapsed() * 4 < one_hash, "{:?} and {one_hash:?}", start.elapsed());
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        refusal(confirm(&server, "a.b.c", NEW).await);
+        quickest = quickest.min(start.elapsed());
+    }
+    assert!(quickest * 4 < one_hash, "{quickest:?} and {one_hash:?}");
 }
 
 #[tokio::test]

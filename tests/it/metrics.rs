@@ -340,7 +340,7 @@ async fn the_workers_that_hash_are_seen_at_work() {
             if working > 0.0 && waiting >= 5.0 && read.sum("signet_hash_refused_total", &[]) > 0.0 {
                 return read;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let read = tokio::time::timeout(PATIENCE, full).await.unwrap();
@@ -354,7 +354,7 @@ async fn the_workers_that_hash_are_seen_at_work() {
             if read.sum("signet_hash_working", &[]) == 0.0 {
                 return read;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let read = tokio::time::timeout(PATIENCE, rest).await.unwrap();
@@ -371,7 +371,7 @@ async fn connections_keys_and_mails_are_seen() {
     let eventually = async |name: &'static str, labels: &'static [(&str, &str)], expected: f64| {
         let seen = async {
             while (read().await.sum(name, labels) - expected).abs() > 0.5 {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("{name} never was {expected}"));
@@ -393,7 +393,7 @@ async fn connections_keys_and_mails_are_seen() {
     let by_hand: &[(&str, &str)] = &[("kid", "z-by-hand"), ("role", "signs")];
     let seen = async {
         while read().await.samples("signet_key_created_timestamp_seconds", by_hand).is_empty() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(PATIENCE, seen).await.unwrap();

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::sync::RwLock;
 
 use crate::harness::PASSWORD;
 use crate::program::{Door, Program};
@@ -69,7 +70,7 @@ async fn accepted_last(door: &Door, token: &str, for_as_long: Duration) -> (Dura
         if status == 200 {
             last = asked;
         }
-        if began.elapsed() > for_as_long {
+        if asked > for_as_long {
             return (last, status);
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -88,7 +89,7 @@ async fn a_node_that_is_cut_off_goes_on_until_the_bound_and_then_refuses_until_i
         cluster.sites[2].set(way);
         assert_eq!(log_out(&doors[0], &ended).await, Some(204));
         let elsewhere = until(401, &doors[1], &ended).await;
-        assert!(elsewhere < Duration::from_secs(1), "{elsewhere:?}");
+        assert!(elsewhere <= bound, "{elsewhere:?}");
         // It cannot know, and says so in time.
         let (last, then) = accepted_last(&doors[2], &ended, bound + GRACE).await;
         assert!(last > bound / 3 && last <= bound, "{way:?}: accepted after {last:?}");
@@ -110,7 +111,7 @@ async fn a_node_that_is_cut_off_goes_on_until_the_bound_and_then_refuses_until_i
         assert_eq!(readiness(&doors[2]).await.0, 200);
     }
     // A slow way is late, and no more than that.
-    cluster.sites.iter().for_each(|site| site.set(Way::Slow(Duration::from_millis(150))));
+    cluster.sites.iter().for_each(|site| site.set(Way::Slow(Duration::from_millis(50))));
     let token = logged_in(&doors[2]).await;
     assert_eq!(session(&doors[0], &token).await, 200);
     assert_eq!(log_out(&doors[2], &token).await, Some(204));
@@ -339,7 +340,15 @@ async fn a_database_that_stops_takes_no_writes_or_is_full_stops_what_needs_it_an
     let client = cluster.primary.client("postgres").await;
     client.execute("alter system set default_transaction_read_only = on", &[]).await.unwrap();
     client.execute("select pg_reload_conf()", &[]).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let said = Instant::now();
+    loop {
+        let new = cluster.primary.client("postgres").await;
+        let how = new.query_one("show default_transaction_read_only", &[]).await.unwrap();
+        if how.get::<_, &str>(0) == "on" {
+            break;
+        }
+        assert!(said.elapsed() < PATIENCE, "it stays as it was");
+    }
     assert_eq!(wrong().await, Some(503));
     assert_eq!(session(&doors[1], &token).await, 200, "what needs no store goes on");
     until(503, &doors[1], &token).await;
@@ -349,9 +358,11 @@ async fn a_database_that_stops_takes_no_writes_or_is_full_stops_what_needs_it_an
     back().await;
 
     // Gone, and back.
+    let stopping = Instant::now();
     cluster.primary.stop();
+    let stopped = stopping.elapsed();
     let (last, then) = accepted_last(&doors[1], &token, bound + GRACE).await;
-    assert!(last > bound / 3 && last <= bound && then == 503, "{last:?} {then}");
+    assert!(stopped + last > bound / 3 && last <= bound && then == 503, "{stopped:?} {last:?} {then}");
     cluster.primary.start_again();
     back().await;
 }
@@ -362,8 +373,8 @@ async fn nodes_are_restarted_one_by_one_without_one_verified_request_failing() {
     let nodes = cluster.nodes();
     let token = logged_in(&nodes[0].door()).await;
     // Whoever calls goes where readiness was told last, as a balancer does.
-    let places: Arc<Vec<tokio::sync::watch::Sender<Option<Door>>>> =
-        Arc::new(nodes.iter().map(|node| tokio::sync::watch::channel(Some(node.door())).0).collect());
+    let places: Arc<Vec<RwLock<Option<Door>>>> =
+        Arc::new(nodes.iter().map(|node| RwLock::new(Some(node.door()))).collect());
     let (rests, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let callers: Vec<_> = (0..8)
         .map(|caller| {
@@ -373,8 +384,11 @@ async fn nodes_are_restarted_one_by_one_without_one_verified_request_failing() {
                 let mut turn = caller;
                 while !rests.load(Ordering::SeqCst) {
                     turn += 1;
-                    let Some(door) = places[turn % places.len()].borrow().clone() else { continue };
-                    assert_eq!(session(&door, &token).await, 200);
+                    // Held until it is answered.
+                    let place = places[turn % places.len()].read().await;
+                    let Some(door) = &*place else { continue };
+                    assert_eq!(session(door, &token).await, 200);
+                    drop(place);
                     asked.fetch_add(1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
@@ -389,13 +403,12 @@ async fn nodes_are_restarted_one_by_one_without_one_verified_request_failing() {
         while readiness(&door).await.0 == 200 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        places[at].send_replace(None);
-        // What was on its way there arrives.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // What is on its way there is answered first.
+        *places[at].write().await = None;
         node.stop();
         let next = cluster.sites[at].node();
         assert_eq!(readiness(&next.door()).await.0, 200);
-        places[at].send_replace(Some(next.door()));
+        *places[at].write().await = Some(next.door());
         again.push(next);
     }
     rests.store(true, Ordering::SeqCst);

@@ -484,10 +484,14 @@ async fn failed_log_ins_take_the_same_time_beside_hashes_that_are_dearer_than_th
     ];
     take_the_same_time(&server, &cases).await;
     // The right password is not held back.
-    let start = Instant::now();
-    server.log_in("admin").await;
-    let right = start.elapsed();
-    let start = Instant::now();
-    assert_eq!(try_to_log_in(&server, "admin", "wrong").await.1, StatusCode::UNAUTHORIZED);
-    assert!(right < start.elapsed(), "{right:?}");
+    let (mut right, mut wrong) = (Duration::MAX, Duration::MAX);
+    for _ in 0..5 {
+        let start = Instant::now();
+        server.log_in("admin").await;
+        right = right.min(start.elapsed());
+        let start = Instant::now();
+        assert_eq!(try_to_log_in(&server, "admin", "wrong").await.1, StatusCode::UNAUTHORIZED);
+        wrong = wrong.min(start.elapsed());
+    }
+    assert!(right < wrong, "{right:?} and {wrong:?}");
 }

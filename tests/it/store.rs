@@ -1,7 +1,9 @@
 //! The store's contract: one suite, which every store passes.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use signet::audit::{self, Action};
@@ -814,7 +816,7 @@ async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short
     let data = folder.path().join("data");
     drop(Embedded::open(&data).unwrap());
     {
-        let db = sled::open(&data).unwrap();
+        let db = sled_at(&data);
         db.insert("m/format", "signet 1").unwrap();
         for n in 0..USERS {
             let (id, record) = former(n);
@@ -826,7 +828,7 @@ async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short
     }
     for cut_short in [false, true] {
         if cut_short {
-            let db = sled::open(&data).unwrap();
+            let db = sled_at(&data);
             assert_eq!(db.get("m/format").unwrap().as_deref(), Some(b"signet 3".as_slice()));
             let index: Vec<_> = db.scan_prefix("x/e/").keys().map(Result::unwrap).collect();
             assert_eq!(index.len(), USERS as usize, "each once");
@@ -850,7 +852,7 @@ async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short
     store.commit(opened.iter().map(|s| Write::OpenSession { session: s.clone(), was: 0 }).collect()).await.unwrap();
     drop(store);
     {
-        let db = sled::open(&data).unwrap();
+        let db = sled_at(&data);
         let index: Vec<_> = db.scan_prefix("x/d/").keys().map(Result::unwrap).collect();
         assert_eq!(index.len(), opened.len());
         for key in index {
@@ -864,7 +866,7 @@ async fn a_store_of_the_former_layout_is_brought_up_also_when_that_was_cut_short
     let page = store.sessions(user.id, Alive { now: day(0), epoch: 0 }, slice).await.unwrap();
     assert_eq!((page.items, page.next), (opened, None));
     drop(store);
-    let db = sled::open(&data).unwrap();
+    let db = sled_at(&data);
     db.insert("m/format", "signet 4").unwrap();
     db.flush().unwrap();
     drop(db);
@@ -898,6 +900,19 @@ async fn a_writer_that_panics_fails_those_who_wait_and_goes_on() {
 /// A number below `end`.
 pub(crate) fn random(end: usize) -> usize {
     usize::try_from(getrandom::u64().unwrap() % end as u64).unwrap()
+}
+
+/// The database of a store that is closed: a process that was begun a moment ago may still hold what this one has let
+/// go of.
+pub(crate) fn sled_at(data: &Path) -> sled::Db {
+    let began = Instant::now();
+    loop {
+        match sled::open(data) {
+            Err(why) => assert!(began.elapsed() < Duration::from_secs(5), "{why}"),
+            Ok(db) => return db,
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// A way to damage a file, any.

@@ -483,10 +483,10 @@ async fn mails_and_questions_about_passwords_are_bounded_and_a_mailbox_tells_not
         answers.push((answer.status, answer.body));
     }
     assert!(answers.windows(2).all(|two| two[0] == two[1]));
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while mails() < 3 {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{} mails", mails());
-        tokio::task::yield_now().await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "{} mails", mails());
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // One address of the network: five, then it has to wait.
     visitor.post("/v1/password/reset", wish("nobody@example.com")).await.is(StatusCode::ACCEPTED);
@@ -498,10 +498,17 @@ async fn mails_and_questions_about_passwords_are_bounded_and_a_mailbox_tells_not
     server.pass(1200);
     bob.post("/v1/email/verify", json!(null)).await.is(StatusCode::ACCEPTED);
     let question = || json!({ "password": "a short sentence" });
-    for _ in 0..60 {
-        visitor.post("/v1/password/check", question()).await.is(StatusCode::OK);
-    }
-    let refused = visitor.post("/v1/password/check", question()).await.is_problem("too_many_requests");
+    let (begun, mut passed) = (Instant::now(), 0);
+    let refused = loop {
+        let answer = visitor.post("/v1/password/check", question()).await;
+        if answer.status != StatusCode::OK {
+            break answer.is_problem("too_many_requests");
+        }
+        passed += 1;
+        // Sixty, and one more for each second that they took.
+        assert!(passed <= 60 + begun.elapsed().as_secs() + 1, "{passed}");
+    };
+    assert!(passed >= 60, "{passed}");
     assert_eq!(refused.header("retry-after"), Some("1"));
 }
 
@@ -521,10 +528,10 @@ async fn accounts_made_with_somebodys_address_do_not_fill_the_mailbox() {
         mails.collect()
     };
     let to = |address: &str| mails().iter().filter(|mail| mail.contains(address)).count();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while to("other@example.com") < 1 || to("Victim@example.com") < 3 {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", mails());
-        tokio::task::yield_now().await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", mails());
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(to("Victim@example.com"), 3);
 }
@@ -542,7 +549,7 @@ async fn subjects(server: &Server, address: &str, last: &str) -> Vec<String> {
     let begun = Instant::now();
     while to(last).is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", mails());
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     server.app.post().unwrap().settle().await;
     let subject = |mail: String| mail.split("Subject: ").nth(1).unwrap().split('\r').next().unwrap().to_owned();
@@ -624,6 +631,7 @@ async fn anonymous_sessions_are_ended_slowly_from_one_address_and_those_of_users
         somebody.client.call(Method::PATCH, "/v1/session", Some(json!({ "a": 1 })), &headers).await.is(StatusCode::OK);
         somebody
     };
+    let begun = Instant::now();
     for n in 0..100 {
         let address = format!("2001:db8::{n:x}");
         let mut somebody = begin(&address).await;
@@ -634,8 +642,17 @@ async fn anonymous_sessions_are_ended_slowly_from_one_address_and_those_of_users
             somebody.client.call(Method::DELETE, "/v1/session", None, &headers).await.is(StatusCode::NO_CONTENT);
         }
     }
-    let mut refused = begin("2001:db8::ffff").await;
-    let answer = refused.post("/v1/logout", Value::Null).await.is(StatusCode::TOO_MANY_REQUESTS);
+    let mut more = 0;
+    let (mut refused, answer) = loop {
+        let mut next = begin(&format!("2001:db8::f:{more:x}")).await;
+        let answer = next.post("/v1/logout", Value::Null).await;
+        if answer.status != StatusCode::NO_CONTENT {
+            break (next, answer);
+        }
+        more += 1;
+        // One for each ten seconds that they took.
+        assert!(more <= begun.elapsed().as_secs() / 10, "{more}");
+    };
     assert!((1..=10).contains(&retry_after(&answer.is_problem("too_many_requests"))));
     // What was not ended is not said to be: the session lives, and its cookie stays.
     let kept = refused.client.get("/v1/session").await.is(StatusCode::OK);

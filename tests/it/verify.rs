@@ -179,10 +179,12 @@ async fn a_back_end_that_wants_proof_gets_a_token_for_its_host_and_a_minute() {
         let fields = [&[("x-forwarded-method", "GET")], fields].concat();
         zoe.call(Method::GET, "/v1/verify?identity=true", None, &fields).await
     };
+    let before = server.now().timestamp();
     let pass = of(&[("x-forwarded-host", "Polls.example:8443")]).await.is(StatusCode::NO_CONTENT);
     let parts: Vec<Value> = pass.header("x-auth-token").unwrap().split('.').take(2).map(decoded).collect();
     assert_eq!(parts[0]["typ"], "identity+jwt");
-    let now = server.now().timestamp();
+    let now = parts[1]["iat"].as_i64().unwrap();
+    assert!((before..=server.now().timestamp()).contains(&now), "{now}");
     let expected = json!({
         "iss": server.app.tokens().issuer(), "aud": "polls.example", "sub": id, "sid": session,
         "iat": now, "exp": now + 60, "preferred_username": "Zoë", "is_staff": false,

@@ -1,14 +1,15 @@
 //! What sled finds when it opens a damaged store, kept aside until that has gone well.
 //!
-//! Owns the folder `signet-aside` in the store's. sled takes the first message that it cannot read for the end of its
-//! file, and clears what comes after it, and what is there of a batch that has lost its end: a store that is refused
-//! then would have less in it than before. So a file that is not whole is copied first, and put back when the store is
-//! refused; a start that is cut short in between is made up for by the next one. Called by `database.rs`.
+//! Owns the folder `signet-aside` in the store's. What sled makes nothing of when it opens a file, it clears: a store
+//! that is refused then would have less in it than before. So a file that is not whole is copied first, and put back
+//! when the store is refused; a start that is cut short in between is made up for by the next one. Called by
+//! `database.rs`.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::database::unlocked;
 use super::salvage::{self, ASIDE};
 
 /// What is kept aside.
@@ -30,26 +31,36 @@ impl Aside {
         };
         db.try_lock()?;
         let aside = Self { folder: folder.to_owned() };
+        let (new, old) = (folder.join(format!("{ASIDE}.new")), folder.join(format!("{ASIDE}.old")));
+        remove(&new)?;
+        remove(&old)?;
         // The last start was cut short before it knew whether the store opens.
         if aside.place().exists() {
             aside.bring_back(&db)?;
             return Ok(Some(aside));
         }
-        if salvage::is_whole(&db, segment)? {
+        if salvage::is_whole(folder, &db, segment)? {
             return Ok(None);
         }
-        tracing::debug!("the store's file is not whole; a copy is kept until it is known that it opens");
-        let new = folder.join(format!("{ASIDE}.new"));
-        remove(&new)?;
+        let bytes = db.metadata()?.len();
+        tracing::debug!(bytes, "the store's file is not whole; a copy is kept until it is known that it opens");
+        if let Err(why) = aside.keep(&new) {
+            let _gone = remove(&new);
+            return Err(io::Error::new(why.kind(), format!("{why}, for a copy of its {bytes} bytes")));
+        }
+        Ok(Some(aside))
+    }
+
+    /// Copies by way of another folder: half of it must not be taken for the whole.
+    fn keep(&self, new: &Path) -> io::Result<()> {
         std::fs::create_dir_all(new.join("blobs"))?;
-        std::fs::copy(folder.join("db"), new.join("db"))?;
+        std::fs::copy(self.folder.join("db"), new.join("db"))?;
         File::open(new.join("db"))?.sync_all()?;
         // sled writes these once, and removes them.
-        link_all(folder, &new, |name| name.starts_with("snap."))?;
-        link_all(&folder.join("blobs"), &new.join("blobs"), |_| true)?;
-        std::fs::rename(new, aside.place())?;
-        File::open(folder)?.sync_all()?;
-        Ok(Some(aside))
+        link_all(&self.folder, new, |name| name.starts_with("snap."))?;
+        link_all(&self.folder.join("blobs"), &new.join("blobs"), |_| true)?;
+        std::fs::rename(new, self.place())?;
+        File::open(&self.folder)?.sync_all()
     }
 
     fn place(&self) -> PathBuf {
@@ -62,9 +73,10 @@ impl Aside {
     /// When it cannot be written, or another process has it open. What is aside stays there.
     pub(super) fn put_back(self) -> io::Result<()> {
         let db = File::options().read(true).write(true).open(self.folder.join("db"))?;
-        db.try_lock()?;
+        // sled may still be letting go of it.
+        unlocked(|| Ok(db.try_lock()?))?;
         self.bring_back(&db)?;
-        remove(&self.place())
+        self.forget()
     }
 
     fn bring_back(&self, db: &File) -> io::Result<()> {
@@ -87,16 +99,20 @@ impl Aside {
         link_all(&place.join("blobs"), &self.folder.join("blobs"), |_| true)
     }
 
-    /// The store is open: what is aside is needed no more.
+    /// What is aside is needed no more, as the store is open or as it was before. After `Ok` no later start brings it
+    /// back.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// When it may still be there.
     pub(super) fn forget(self) -> io::Result<()> {
         // By another name first: half of it must not be taken for the whole.
         let old = self.folder.join(format!("{ASIDE}.old"));
-        remove(&old)?;
         std::fs::rename(self.place(), &old)?;
-        remove(&old)
+        File::open(&self.folder)?.sync_all()?;
+        if let Err(why) = remove(&old) {
+            tracing::warn!(%why, "what was kept of the store in signet-aside.old stays there until the next start");
+        }
+        Ok(())
     }
 }
 
@@ -109,8 +125,10 @@ fn link_all(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> io::Result
         let entry = entry?;
         let name = entry.file_name();
         if name.to_str().is_some_and(&wanted) && entry.file_type()?.is_file() {
-            match std::fs::hard_link(entry.path(), to.join(&name)) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            let to = to.join(&name);
+            match std::fs::hard_link(entry.path(), &to) {
+                // Not every file system has links.
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => drop(std::fs::copy(entry.path(), to)?),
                 _ => {}
             }
         }
@@ -122,5 +140,60 @@ fn remove(folder: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::salvage;
+    use crate::claims::{SessionId, instant};
+    use crate::store::embedded::Embedded;
+    use crate::store::{Revocation, Store as _, Tally, Write};
+
+    fn is_whole(folder: &Path) -> bool {
+        salvage::is_whole(folder, &File::open(folder.join("db")).unwrap(), &mut Vec::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_store_is_whole_although_sled_has_cleared_what_was_replaced_in_it() {
+        let folder = TempDir::new().unwrap();
+        for round in 0..6 {
+            let store = Embedded::open(folder.path()).unwrap();
+            // The same keys again and again, so that little of what was written before still counts.
+            for second in 0..60 {
+                let until = instant(1_900_000_000 + second);
+                let tallies = (0..100).map(|n| Tally { key: [n; 16], until }.into()).collect();
+                store.commit(vec![Write::Count(tallies)]).await.unwrap();
+            }
+            drop(store);
+            for _ in 0..3 {
+                assert!(is_whole(folder.path()), "{round}");
+                drop(Embedded::open(folder.path()).unwrap());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_without_its_end_is_kept_only_when_it_was_acknowledged() {
+        let folder = TempDir::new().unwrap();
+        let (db, mark) = (folder.path().join("db"), folder.path().join("signet-store"));
+        let ends = || Write::Revoke(Revocation::Session { id: SessionId::random(), until: instant(1_900_000_000) });
+        let store = Embedded::open(folder.path()).unwrap();
+        store.commit(vec![ends()]).await.unwrap();
+        let before = fs::read(&mark).unwrap();
+        store.commit((0..50).map(|_| ends()).collect()).await.unwrap();
+        drop(store);
+        let file = fs::read(&db).unwrap();
+        let used = file.iter().rposition(|byte| *byte != 0).unwrap();
+        fs::write(&db, &file[..used - 9]).unwrap();
+        assert!(!is_whole(folder.path()));
+        fs::write(&mark, before).unwrap();
+        assert!(is_whole(folder.path()));
+        drop(Embedded::open(folder.path()).unwrap());
     }
 }

@@ -107,6 +107,7 @@ pub(super) fn open(folder: &Path, expected: Expected, cache: u64) -> Result<Data
     let mut segment = Vec::new();
     let aside = unlocked(|| Aside::of(folder, &mut segment)).map_err(|e| match e {
         e if e.kind() == ErrorKind::WouldBlock => say(IN_USE, ANOTHER),
+        e if e.kind() == ErrorKind::StorageFull => say(&e.to_string(), "make room for it: it is removed again"),
         e => say(&format!("its file cannot be read, or a copy of it not be made: {e}"), "check the disk"),
     })?;
     let Some(aside) = aside else { return open_as_it_is(folder, expected, cache) };
@@ -117,11 +118,21 @@ pub(super) fn open(folder: &Path, expected: Expected, cache: u64) -> Result<Data
             Err(e) => Err(say(&format!("a part of it cannot be read: {e}"), DAMAGED)),
         }
     });
-    let done = if opened.is_ok() { aside.forget() } else { aside.put_back() };
-    if let Err(why) = done {
-        tracing::warn!(%why, "what was kept of the store in signet-aside stays there");
+    match opened {
+        // Before anything is acknowledged that the next start would take away with it.
+        Ok(database) => aside.forget().map(|()| database).map_err(|e| {
+            say(
+                &format!("what was kept of it in signet-aside cannot be removed: {e}"),
+                "check the disk, and start again",
+            )
+        }),
+        Err(refusal) => {
+            if let Err(why) = aside.put_back() {
+                tracing::warn!(%why, "what was kept of the store in signet-aside stays there");
+            }
+            Err(refusal)
+        }
     }
-    opened
 }
 
 fn open_as_it_is(folder: &Path, expected: Expected, cache: u64) -> Result<Database, CannotOpen> {

@@ -28,11 +28,48 @@ mod log;
 mod remains;
 
 pub use log::Damage;
-pub(super) use log::is_whole;
 use remains::Remains;
 
-/// The folder in the store's for what was in it before it was opened, when that is damaged.
+/// The folder in the store's for what was in it before it was opened, when that is not whole.
 pub(super) const ASIDE: &str = "signet-aside";
+
+/// Whether sled clears nothing that could be saved when it opens the store's file. It clears what comes after a damaged
+/// place or a missing segment, and what is there of a batch that has no end: something to save only if it was
+/// acknowledged, and lost its end later. `segment` is what is read into.
+///
+/// # Errors
+/// When the folder, or the file's length, cannot be read.
+pub(super) fn is_whole(folder: &Path, file: &File, segment: &mut Vec<u8>) -> io::Result<bool> {
+    let blobs = folder.join("blobs");
+    let outlook = log::outlook(file, &blobs, snapshot_end(folder)?, segment)?;
+    if !outlook.is_sound || !outlook.has_torn {
+        return Ok(outlook.is_sound);
+    }
+    let (leaves, _) = log::read(file, &blobs, false, |leaf| leaf.holds(&Key::applied()))?;
+    Ok(applied(&Remains::of(leaves)) >= marked(folder))
+}
+
+/// Where in the log the newest snapshot of the page table ends, by its name; zero without one.
+fn snapshot_end(folder: &Path) -> io::Result<u64> {
+    let mut end = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let position = name.to_str().and_then(|name| u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok());
+        end = end.max(position.unwrap_or(0));
+    }
+    Ok(end)
+}
+
+/// The number of the newest batch that is in it.
+fn applied(remains: &Remains) -> u64 {
+    number(remains.get(&Key::applied())).unwrap_or(0)
+}
+
+/// The number of the newest batch that was acknowledged, by the mark beside the store.
+fn marked(folder: &Path) -> u64 {
+    let mark = std::fs::read(folder.join("signet-store")).ok();
+    mark.and_then(|mark| number(mark.get(..8))).unwrap_or(0)
+}
 
 /// Why nothing was salvaged: what, why, and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -120,13 +157,11 @@ pub fn salvage(folder: &Path) -> Result<Salvage, CannotSalvage> {
         ),
     };
     let read = |unended| {
-        let read = log::read(&kept, &blobs, unended);
+        let read = log::read(&kept, &blobs, unended, |_| true);
         let (leaves, damage) = read.map_err(|e| say(&format!("it cannot be read: {e}"), "check the disk"))?;
         Ok((Remains::of(leaves), damage))
     };
-    let applied = |remains: &Remains| number(remains.get(&Key::applied())).unwrap_or(0);
-    let marked = std::fs::read(folder.join("signet-store")).ok().and_then(|mark| number(mark.get(..8)));
-    let marked = marked.unwrap_or(0);
+    let marked = marked(folder);
     let (mut remains, mut damage) = read(false)?;
     if applied(&remains) < marked {
         // What has no end was acknowledged, and lost its end later: what is left of it tells of others.

@@ -36,7 +36,7 @@ async fn a_request_in_flight_is_answered_after_the_signal_to_stop() {
     let begun = Instant::now();
     while TcpStream::connect(&program.address).await.is_ok() {
         assert!(begun.elapsed() < PATIENCE, "it goes on to accept connections");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     connection.write_all(body.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -106,7 +106,7 @@ async fn the_first_request_after_a_start_finds_what_was_ended() {
                         Ok(connection) => break connection,
                         Err(_) => assert!(begun.elapsed() < PATIENCE, "it does not listen"),
                     }
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
                 };
                 let head = format!(
                     "GET /v1/session HTTP/1.1\r\nhost: x\r\ncookie: __Host-signet={token}\r\nconnection: close\r\n\r\n"

@@ -20,7 +20,7 @@ const HEADER: usize = 20;
 /// A segment's last bytes hold no message when there are fewer than this.
 const MESSAGE_MIN: usize = 32;
 
-/// Kinds of messages; all others stand for damage.
+/// Kinds of messages; the others up to `LARGE_LINK` are sled's own, and all above stand for damage.
 mod kind {
     pub(super) const CANCELED: u8 = 1;
     pub(super) const CAP: u8 = 2;
@@ -62,11 +62,16 @@ struct Entry {
     len: usize,
 }
 
-/// Reads every leaf that is left; of a batch that has no end only when `unended` says so.
+/// Reads every leaf that is left and that is wanted; of a batch that has no end only when `unended` says so.
 ///
 /// # Errors
 /// When the file's length cannot be read. A part that the disk gives errors for counts as damaged.
-pub(super) fn read(file: &File, large: &Path, unended: bool) -> io::Result<(Vec<Leaf>, Damage)> {
+pub(super) fn read(
+    file: &File,
+    large: &Path,
+    unended: bool,
+    wanted: impl Fn(&Leaf) -> bool,
+) -> io::Result<(Vec<Leaf>, Damage)> {
     let mut pages: BTreeMap<u64, Vec<Entry>> = BTreeMap::new();
     let keep = |page, entry| pages.entry(page).or_default().push(entry);
     let Scan { mut damage, torn, .. } = scan(file, &mut Vec::new(), keep)?;
@@ -75,19 +80,44 @@ pub(super) fn read(file: &File, large: &Path, unended: bool) -> io::Result<(Vec<
         entries.sort_unstable_by_key(|entry| entry.position);
         // A batch that was being written when everything ended is not there at all.
         entries.retain(|entry| unended || torn.is_none_or(|torn| entry.position < torn));
-        leaves.extend(leaf(file, large, &entries, &mut damage));
+        leaves.extend(leaf(file, large, &entries, &mut damage).filter(&wanted));
     }
     Ok((leaves, damage))
 }
 
-/// Whether sled finds all that is in the file when it opens it. Otherwise it clears a part: what comes after a damaged
-/// place or a missing segment, or what is there of a batch that has no end. `segment` is what is read into.
+/// What becomes of a file when sled opens it.
+pub(super) struct Outlook {
+    /// Nothing is cleared but a batch that has no end: there is no damaged place, no segment is missing where sled
+    /// begins to read, and what lies in files of its own can be read.
+    pub(super) is_sound: bool,
+    /// There is a batch that has no end.
+    pub(super) has_torn: bool,
+}
+
+/// Looks at a file that sled begins to read at the position `from`, where its snapshot of the page table ends.
+/// `segment` is what is read into.
 ///
 /// # Errors
 /// As [`read`].
-pub(in crate::store::embedded) fn is_whole(file: &File, segment: &mut Vec<u8>) -> io::Result<bool> {
-    let scan = scan(file, segment, |_, _| ())?;
-    Ok(scan.damage == Damage::default() && scan.torn.is_none() && !scan.lacks_segments())
+pub(super) fn outlook(file: &File, large: &Path, from: u64, segment: &mut Vec<u8>) -> io::Result<Outlook> {
+    let mut apart = Vec::new();
+    let scan = scan(file, segment, |_, entry| {
+        if matches!(entry.kind, kind::LARGE_NODE | kind::LARGE_LINK)
+            && entry.position >= from / SEGMENT_U64 * SEGMENT_U64
+        {
+            apart.push(entry);
+        }
+    })?;
+    // One that is gone was replaced since.
+    let unreadable = |entry: &Entry| match apart_name(file, entry) {
+        Some(name) => large.join(name).exists() && body(file, large, entry).is_none(),
+        None => true,
+    };
+    let is_sound = scan.damage == Damage::default()
+        && !scan.lacks_segments(from)
+        && !scan.ends_before(from)
+        && !apart.iter().any(unreadable);
+    Ok(Outlook { is_sound, has_torn: scan.torn.is_some() })
 }
 
 /// Finds every message of a page, and the places that are damaged.
@@ -188,7 +218,8 @@ impl Scan {
     }
 
     fn finish(&mut self) {
-        let newest = self.end.saturating_sub(1) / SEGMENT_U64;
+        // One that was begun, and in which nothing is yet, has a header only.
+        let newest = (self.end.saturating_sub(1) / SEGMENT_U64).max(self.headed.last().copied().unwrap_or(0));
         for (number, bytes) in std::mem::take(&mut self.tails) {
             if number != newest {
                 self.damaged(bytes);
@@ -198,10 +229,17 @@ impl Scan {
         self.torn = self.batches.iter().filter(|(_, last)| *last >= end).map(|(begin, _)| *begin).min();
     }
 
-    /// Whether a segment is missing among the newest ones. Older ones are used again for new numbers, these are not.
-    fn lacks_segments(&self) -> bool {
+    /// Whether a segment is missing among those that sled has to find, one after the other: from the one on in which the
+    /// log was last known to be on disk, or its snapshot of the page table ends. Older ones are used again.
+    fn lacks_segments(&self, from: u64) -> bool {
         let newest = self.headed.last().copied().unwrap_or(0);
-        (self.stable / SEGMENT_U64..newest).any(|number| !self.headed.contains(&number))
+        (self.stable.max(from) / SEGMENT_U64..newest).any(|number| !self.headed.contains(&number))
+    }
+
+    /// Whether the log ends before that position: the file is older than the snapshot of its page table, or was cut.
+    fn ends_before(&self, from: u64) -> bool {
+        let newest = self.headed.last().copied().unwrap_or(0);
+        from > self.end.next_multiple_of(SEGMENT_U64).max(newest * SEGMENT_U64 + HEADER as u64)
     }
 }
 
@@ -296,15 +334,24 @@ impl Leaf {
     }
 }
 
-/// The body of a message, which may lie in a file of its own.
-fn body(file: &File, large: &Path, entry: &Entry) -> Option<Vec<u8>> {
+/// The file's bytes of a message, without its header.
+fn inline(file: &File, entry: &Entry) -> Option<Vec<u8>> {
     let mut body = vec![0; entry.len];
     file.read_exact_at(&mut body, entry.at).ok()?;
+    Some(body)
+}
+
+/// The name of the file that the body of a message lies in.
+fn apart_name(file: &File, entry: &Entry) -> Option<String> {
+    Some(i64::from_le_bytes(inline(file, entry)?.try_into().ok()?).to_string())
+}
+
+/// The body of a message, which may lie in a file of its own.
+fn body(file: &File, large: &Path, entry: &Entry) -> Option<Vec<u8>> {
     if !matches!(entry.kind, kind::LARGE_NODE | kind::LARGE_LINK) {
-        return Some(body);
+        return inline(file, entry);
     }
-    let name = i64::from_le_bytes(body.try_into().ok()?);
-    let content = std::fs::read(large.join(name.to_string())).ok()?;
+    let content = std::fs::read(large.join(apart_name(file, entry)?)).ok()?;
     let (sum, rest) = content.split_first_chunk::<4>()?;
     let is_whole = u32::from_le_bytes(*sum) == crc32fast::hash(rest) && rest.first() == Some(&entry.kind);
     is_whole.then(|| rest[1..].to_vec())
