@@ -172,8 +172,18 @@ async function isForbidden(response: Response): Promise<boolean> {
   return code === "forbidden" || code === "last_superuser";
 }
 
+let asked = 0;
+
+// Outside of what began it: the router's change of a page keeps what it writes to itself until it is done.
+function count(by: number): void {
+  asked += by;
+  queueMicrotask(() => {
+    setWaiting(asked);
+  });
+}
+
 async function patient(request: Request): Promise<Response> {
-  setWaiting((count) => count + 1);
+  count(1);
   try {
     for (;;) {
       const response = await fetch(request.clone());
@@ -186,7 +196,7 @@ async function patient(request: Request): Promise<Response> {
       await resumed;
     }
   } finally {
-    setWaiting((count) => count - 1);
+    count(-1);
   }
 }
 

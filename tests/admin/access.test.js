@@ -244,12 +244,18 @@ describe("a session that ends, and what is not saved", { concurrency: 1 }, () =>
   test("another tab or window that logs somebody else in is noticed", async (t) => {
     const person = await visitor(t, { as: "rita" });
     await person.open("groups");
+    // The page is loaded anew.
+    const anew = async (look) => {
+      const loaded = person.page.waitForEvent("load");
+      await person.page.evaluate(look);
+      await loaded;
+    };
     await person.logIn("hilda");
-    await person.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await anew(() => void document.dispatchEvent(new Event("visibilitychange")));
     await person.page.locator(".who", { hasText: "hilda" }).waitFor();
     await person.ready();
     await person.logIn("rita");
-    await person.page.evaluate(() => window.dispatchEvent(new Event("focus")));
+    await anew(() => void window.dispatchEvent(new Event("focus")));
     await person.page.locator(".who", { hasText: "rita" }).waitFor();
     await person.ready();
   });

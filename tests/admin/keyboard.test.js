@@ -72,7 +72,12 @@ describe("the keyboard alone", { concurrency: 1 }, () => {
     assert.equal(await focused(), "Users", "the heading of the new page has the focus");
     await tabTo("Search");
     await keyboard.type("keyboardist");
-    await page.waitForFunction(() => document.querySelectorAll("tbody th a").length === 1);
+    await page.waitForFunction(
+      () =>
+        location.search.includes("search=keyboardist") &&
+        !document.querySelector("[aria-busy=true]") &&
+        document.querySelectorAll("tbody th a").length === 1,
+    );
     await tabTo(user.username);
     await keyboard.press("Enter");
     await person.at(user.username);

@@ -45,7 +45,9 @@ export async function startSignet(after, ...flags) {
       server.stdout.resume();
       const letters = async () => {
         const names = await readdir(mails).catch(() => []);
-        return Promise.all(names.map((name) => readFile(join(mails, name), "utf8")));
+        // A letter that is being written has another name.
+        const whole = names.filter((name) => name.endsWith(".eml"));
+        return Promise.all(whole.map((name) => readFile(join(mails, name), "utf8")));
       };
       return { base, letters };
     }

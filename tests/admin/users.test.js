@@ -102,6 +102,7 @@ describe("a user", { concurrency: 2 }, () => {
     assert.equal(await person.button("Send a password reset …").count(), 0);
     await person.act("Delete …", `Delete ${user.username}`);
     assert.equal((await admin.send("GET", `/v1/users/${user.id}`)).status, 404);
+    await person.at("Users");
     assert.equal(new URL(person.page.url()).pathname, "/admin/users");
   });
 

