@@ -147,6 +147,7 @@ async fn a_damaged_store_is_refused_and_never_replaced_by_an_emptier_one() {
         for _ in 0..2 {
             refused(&mut command(folder.path()), "the store in ");
         }
+        assert_eq!(db.exists(), name != "removed", "{name}: nothing is begun in its place");
     }
 }
 

@@ -152,6 +152,7 @@ mod tests {
 
     use super::salvage;
     use crate::claims::{SessionId, instant};
+    use crate::rights::{Permission, PermissionEntry};
     use crate::store::embedded::Embedded;
     use crate::store::{Revocation, Store as _, Tally, Write};
 
@@ -176,6 +177,33 @@ mod tests {
                 drop(Embedded::open(folder.path()).unwrap());
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_a_file_of_its_own_counts_and_so_does_a_snapshot_of_more_than_there_is() {
+        let folder = TempDir::new().unwrap();
+        let store = Embedded::open(folder.path()).unwrap();
+        let (name, description) = (Permission::parse("name", "polls.vote").unwrap(), "x".repeat(200_000));
+        let large = Write::CreatePermission(PermissionEntry { name, description, version: 0 });
+        store.commit(vec![large]).await.unwrap();
+        drop(store);
+        assert!(is_whole(folder.path()));
+        let apart: Vec<_> = fs::read_dir(folder.path().join("blobs")).unwrap().map(|e| e.unwrap().path()).collect();
+        let sound: Vec<_> = apart.iter().map(|path| fs::read(path).unwrap()).collect();
+        for (path, content) in apart.iter().zip(&sound) {
+            fs::write(path, &content[..content.len() / 2]).unwrap();
+        }
+        assert!(!apart.is_empty() && !is_whole(folder.path()));
+        // It is refused, and is as it was before: what was lost can be brought back.
+        assert!(Embedded::open(folder.path()).is_err());
+        for (path, content) in apart.iter().zip(&sound) {
+            fs::write(path, content).unwrap();
+        }
+        assert!(is_whole(folder.path()));
+        fs::write(folder.path().join("snap.000000000FF80000"), "").unwrap();
+        assert!(!is_whole(folder.path()));
+        fs::remove_file(folder.path().join("snap.000000000FF80000")).unwrap();
+        drop(Embedded::open(folder.path()).unwrap());
     }
 
     #[tokio::test]

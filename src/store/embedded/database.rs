@@ -139,14 +139,18 @@ fn open_as_it_is(folder: &Path, expected: Expected, cache: u64) -> Result<Databa
     let say = |what: &str, mend: &str| CannotOpen(format!("the store in {}: {what}; {mend}", folder.display()));
     let mark = folder.join("signet-store");
     let known = mark.exists();
-    if expected == Expected::Store && !(known && folder.join("db").exists()) {
+    let has_file = folder.join("db").exists();
+    if expected == Expected::Store && !(known && has_file) {
         return Err(say("it is gone", "bring back its disk, or restore it from a backup"));
+    }
+    if known && !has_file {
+        return Err(say("its file db is gone", DAMAGED));
     }
     // What sled makes before its file, when a first start was cut short.
     let begun = |name: &OsStr| name == "conf" || name == "blobs";
     let occupied = std::fs::read_dir(folder)
         .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| !begun(&entry.file_name()))));
-    if occupied && !known && !folder.join("db").exists() {
+    if occupied && !known && !has_file {
         return Err(say("the folder holds other files and no store", "name an empty or a new folder with --data"));
     }
     let made = std::fs::create_dir_all(folder);

@@ -16,7 +16,7 @@ use super::layout::Key;
 use super::{Shared, failed};
 use crate::store::{StoreError, Write};
 
-/// How long the writer waits before it tries to open a failed store again.
+/// How long the writer waits, at the least, before it tries to open a failed store again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
 /// Writers that share one flush, at the most.
@@ -53,12 +53,14 @@ pub(super) fn write(shared: &Shared, mut database: Database, queue: &mpsc::Recei
             tracing::error!("the store panicked when it was closed");
         }
         database = loop {
+            let begun = Instant::now();
             match open(&shared.folder, Expected::Store, shared.cache) {
                 Ok(database) => break database,
                 Err(why) => tracing::error!(%why, "the store does not open"),
             }
-            let pause = Instant::now();
-            while let Some(left) = REOPEN_EVERY.checked_sub(pause.elapsed()) {
+            // A try copies a store that is not whole: a large one keeps the disk busy for a quarter of the time at most.
+            let (pause, length) = (Instant::now(), REOPEN_EVERY.max(3 * begun.elapsed()));
+            while let Some(left) = length.checked_sub(pause.elapsed()) {
                 match queue.recv_timeout(left) {
                     Ok(job) => refuse(job, &failure),
                     Err(mpsc::RecvTimeoutError::Timeout) => break,
