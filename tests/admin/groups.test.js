@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { admin, find, fresh, refused, scene, someone, staff, visitor } from "./scene.js";
+import { admin, find, fresh, hold, refused, scene, someone, staff, visitor } from "./scene.js";
 import { identity } from "./world.js";
 
 scene();
@@ -86,10 +86,9 @@ describe("groups and permissions", { concurrency: 1 }, () => {
     await person.said("There is no user zz9-nobody.");
 
     // A long search says how far it is, and can be stopped.
-    let goOn;
-    const stopped = new Promise((resolve) => (goOn = resolve));
+    const { held, goOn } = hold();
     await person.page.route("**/v1/users?*limit=200*", async (route) => {
-      if (route.request().url().includes("cursor")) await stopped;
+      if (route.request().url().includes("cursor")) await held;
       await route.continue().catch(() => undefined);
     });
     await person.field("Add a user").fill("-zz9");

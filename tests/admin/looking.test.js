@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { admin, base, find, scene, someone, visitor } from "./scene.js";
+import { admin, base, find, hold, scene, someone, visitor } from "./scene.js";
 import { Person } from "./signet.js";
 
 scene({ users: 10_000 });
@@ -165,11 +165,10 @@ describe("looking", { concurrency: 1 }, () => {
 
     // Who leaves meanwhile waits for nothing.
     await person.page.unroute("**/v1/audit?*");
-    let goOn;
-    const left = new Promise((resolve) => (goOn = resolve));
+    const { held, goOn } = hold();
     await person.page.route("**/v1/audit?*", async (route) => {
       asked.audit += 1;
-      await left;
+      await held;
       await route.fulfill({ json: { items: [], next: "more" } }).catch(() => undefined);
     });
     await person.page.getByRole("link", { name: "Groups", exact: true }).click();
@@ -215,8 +214,7 @@ describe("looking", { concurrency: 1 }, () => {
   test("a line shows that the server is being asked, after a change of the page too", async (t) => {
     const person = await visitor(t, { as: "rita" });
     await person.open("groups");
-    let goOn;
-    const held = new Promise((resolve) => (goOn = resolve));
+    const { held, goOn } = hold();
     await person.page.getByRole("link", { name: "Users", exact: true }).click();
     await person.at("Users");
     await person.ready();

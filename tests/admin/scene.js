@@ -46,6 +46,13 @@ export const staff = (members) => someone({ is_staff: true, ...members });
 
 export const fresh = (user) => admin.ask("GET", `/v1/users/${user.id}`);
 
+/** Something to wait for, and what ends the wait. */
+export function hold() {
+  let goOn;
+  const held = new Promise((resolve) => (goOn = resolve));
+  return { held, goOn };
+}
+
 /** Every refusal is shown in the server's own words and with the name of the request. */
 export async function refused(person, words) {
   await person.problem.waitFor();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { admin, base, find, fresh, letters, refused, scene, someone, staff, visitor } from "./scene.js";
+import { admin, base, find, fresh, hold, letters, refused, scene, someone, staff, visitor } from "./scene.js";
 import { PASSWORD, Person } from "./signet.js";
 
 scene();
@@ -201,8 +201,7 @@ describe("a user", { concurrency: 2 }, () => {
     const person = await visitor(t, { as: "rita" });
     await person.open("users?search=stopped");
     await person.field("Choose all on this page").check();
-    let goOn;
-    const held = new Promise((resolve) => (goOn = resolve));
+    const { held, goOn } = hold();
     let asked = 0;
     await person.page.route("**/v1/users/*/sessions", async (route) => {
       asked += 1;

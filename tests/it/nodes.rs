@@ -337,24 +337,11 @@ async fn a_database_that_stops_takes_no_writes_or_is_full_stops_what_needs_it_an
     back().await;
 
     // Read-only: it might be a server that others have replaced.
-    let client = cluster.primary.client("postgres").await;
-    client.execute("alter system set default_transaction_read_only = on", &[]).await.unwrap();
-    client.execute("select pg_reload_conf()", &[]).await.unwrap();
-    let said = Instant::now();
-    loop {
-        let new = cluster.primary.client("postgres").await;
-        let how = new.query_one("show default_transaction_read_only", &[]).await.unwrap();
-        if how.get::<_, &str>(0) == "on" {
-            break;
-        }
-        assert!(said.elapsed() < PATIENCE, "it stays as it was");
-    }
+    cluster.primary.set_read_only(true).await;
     assert_eq!(wrong().await, Some(503));
     assert_eq!(session(&doors[1], &token).await, 200, "what needs no store goes on");
     until(503, &doors[1], &token).await;
-    client.execute("alter system reset default_transaction_read_only", &[]).await.unwrap();
-    client.execute("select pg_reload_conf()", &[]).await.unwrap();
-    drop(client);
+    cluster.primary.set_read_only(false).await;
     back().await;
 
     // Gone, and back.

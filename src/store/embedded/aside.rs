@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 use super::database::unlocked;
 use super::salvage::{self, ASIDE};
 
+/// What a copy's name ends in while it is made, and when it is needed no more.
+const BEGUN: &str = ".new";
+const ENDED: &str = ".old";
+
 /// What is kept aside.
 pub(super) struct Aside {
     folder: PathBuf,
@@ -31,11 +35,10 @@ impl Aside {
         };
         db.try_lock()?;
         let aside = Self { folder: folder.to_owned() };
-        let (new, old) = (folder.join(format!("{ASIDE}.new")), folder.join(format!("{ASIDE}.old")));
-        remove(&new)?;
-        remove(&old)?;
+        remove(&aside.place(BEGUN))?;
+        remove(&aside.place(ENDED))?;
         // The last start was cut short before it knew whether the store opens.
-        if aside.place().exists() {
+        if aside.place("").exists() {
             aside.bring_back(&db)?;
             return Ok(Some(aside));
         }
@@ -44,27 +47,28 @@ impl Aside {
         }
         let bytes = db.metadata()?.len();
         tracing::debug!(bytes, "the store's file is not whole; a copy is kept until it is known that it opens");
-        if let Err(why) = aside.keep(&new) {
-            let _gone = remove(&new);
+        if let Err(why) = aside.keep() {
+            let _gone = remove(&aside.place(BEGUN));
             return Err(io::Error::new(why.kind(), format!("{why}, for a copy of its {bytes} bytes")));
         }
         Ok(Some(aside))
     }
 
     /// Copies by way of another folder: half of it must not be taken for the whole.
-    fn keep(&self, new: &Path) -> io::Result<()> {
+    fn keep(&self) -> io::Result<()> {
+        let new = self.place(BEGUN);
         std::fs::create_dir_all(new.join("blobs"))?;
         std::fs::copy(self.folder.join("db"), new.join("db"))?;
         File::open(new.join("db"))?.sync_all()?;
         // sled writes these once, and removes them.
-        link_all(&self.folder, new, |name| name.starts_with("snap."))?;
+        link_all(&self.folder, &new, |name| name.starts_with("snap."))?;
         link_all(&self.folder.join("blobs"), &new.join("blobs"), |_| true)?;
-        std::fs::rename(new, self.place())?;
+        std::fs::rename(new, self.place(""))?;
         File::open(&self.folder)?.sync_all()
     }
 
-    fn place(&self) -> PathBuf {
-        self.folder.join(ASIDE)
+    fn place(&self, state: &str) -> PathBuf {
+        self.folder.join(format!("{ASIDE}{state}"))
     }
 
     /// The store is refused: it is as it was before.
@@ -80,7 +84,7 @@ impl Aside {
     }
 
     fn bring_back(&self, db: &File) -> io::Result<()> {
-        let place = self.place();
+        let place = self.place("");
         // Into the very file that is locked.
         let (mut from, mut to) = (File::open(place.join("db"))?, db);
         io::Seek::rewind(&mut to)?;
@@ -106,8 +110,8 @@ impl Aside {
     /// When it may still be there.
     pub(super) fn forget(self) -> io::Result<()> {
         // By another name first: half of it must not be taken for the whole.
-        let old = self.folder.join(format!("{ASIDE}.old"));
-        std::fs::rename(self.place(), &old)?;
+        let old = self.place(ENDED);
+        std::fs::rename(self.place(""), &old)?;
         File::open(&self.folder)?.sync_all()?;
         if let Err(why) = remove(&old) {
             tracing::warn!(%why, "what was kept of the store in signet-aside.old stays there until the next start");

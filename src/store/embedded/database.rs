@@ -209,7 +209,7 @@ fn open_as_it_is(folder: &Path, expected: Expected, cache: u64) -> Result<Databa
 }
 
 /// The number on the mark; zero on a new one.
-fn acknowledged(mark: &File) -> std::io::Result<u64> {
+pub(super) fn acknowledged(mark: &File) -> std::io::Result<u64> {
     let mut number = [0; 8];
     match mark.read_exact_at(&mut number, 0) {
         Ok(()) => Ok(u64::from_be_bytes(number)),

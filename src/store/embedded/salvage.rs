@@ -16,7 +16,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::database::{IN_USE, unlocked};
+use super::database::{IN_USE, acknowledged, unlocked};
 use super::layout::{self, Key, from_json};
 use crate::audit::{Action, Event, Outcome};
 use crate::claims::{GroupId, UserId};
@@ -67,8 +67,7 @@ fn applied(remains: &Remains) -> u64 {
 
 /// The number of the newest batch that was acknowledged, by the mark beside the store.
 fn marked(folder: &Path) -> u64 {
-    let mark = std::fs::read(folder.join("signet-store")).ok();
-    mark.and_then(|mark| number(mark.get(..8))).unwrap_or(0)
+    File::open(folder.join("signet-store")).and_then(|mark| acknowledged(&mark)).unwrap_or(0)
 }
 
 /// Why nothing was salvaged: what, why, and how to mend it.

@@ -8,26 +8,12 @@ use signet::store::SharedStore;
 use signet::store::postgres::{Address, Postgres, migrate};
 
 use super::outages::{create, why};
-use super::{Server, is_ready_again, until};
+use super::{Server, is_ready_again};
 
 fn address(ports: &[u16]) -> Address {
     let hosts: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     let text = format!("postgres://signet@{}/hosts?sslmode=disable&target_session_attrs=read-write", hosts.join(","));
     Address::parse(&text).unwrap()
-}
-
-async fn set_read_only(server: &Server, to: bool) {
-    let client = server.client("hosts").await;
-    let how = if to { "on" } else { "off" };
-    client.batch_execute("set default_transaction_read_only = off").await.unwrap();
-    client.batch_execute(&format!("alter system set default_transaction_read_only = {how}")).await.unwrap();
-    client.batch_execute("select pg_reload_conf()").await.unwrap();
-    until("it does not change", async || {
-        let client = server.client("hosts").await;
-        let said = client.query_one("show default_transaction_read_only", &[]).await.unwrap();
-        said.get::<_, &str>(0) == how
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -38,7 +24,7 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().map(|at| (at.port(), silent)).unwrap();
     let refuses = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    set_read_only(&one, true).await;
+    one.set_read_only(true).await;
     // The first is down, the second takes no writes, the third does. One that takes part in nothing is not waited for long.
     for before in [vec![refuses, one.port], vec![silent.0]] {
         let hosts = [before, vec![two.port]].concat();
@@ -54,22 +40,22 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     assert!(refused.contains("does not allow writes") && refused.contains("name the host"), "{refused}");
 
     // A server that ceases to take writes: the commit in which that shows is made at the next one.
-    set_read_only(&one, false).await;
+    one.set_read_only(false).await;
     let store: SharedStore = Arc::new(Postgres::open(&address(&[one.port, two.port])).await.unwrap());
     // Several connections, each of which would be refused.
     for reply in futures_util::future::join_all((0..12).map(|_| store.user_named("first"))).await {
         reply.unwrap();
     }
     create(&store, "first").await.unwrap();
-    set_read_only(&one, true).await;
-    set_read_only(&two, true).await;
+    one.set_read_only(true).await;
+    two.set_read_only(true).await;
     why(create(&store, "nowhere").await);
     assert!(!store.is_ready());
-    set_read_only(&two, false).await;
+    two.set_read_only(false).await;
     is_ready_again(&store).await;
     create(&store, "second").await.unwrap();
-    set_read_only(&one, false).await;
-    set_read_only(&two, true).await;
+    one.set_read_only(false).await;
+    two.set_read_only(true).await;
     create(&store, "third").await.unwrap();
     assert!(store.is_ready());
     let names = async |server: &Server| -> Vec<String> {

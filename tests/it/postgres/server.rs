@@ -97,6 +97,25 @@ impl Server {
         }
     }
 
+    /// Makes it take no writes, or take them again, from whoever connects from now on.
+    pub(crate) async fn set_read_only(&self, to: bool) {
+        let how = if to { "on" } else { "off" };
+        let client = self.client("postgres").await;
+        client.batch_execute("set default_transaction_read_only = off").await.unwrap();
+        client.batch_execute(&format!("alter system set default_transaction_read_only = {how}")).await.unwrap();
+        client.batch_execute("select pg_reload_conf()").await.unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let new = self.client("postgres").await;
+            let said = new.query_one("show default_transaction_read_only", &[]).await.unwrap();
+            if said.get::<_, &str>(0) == how {
+                return;
+            }
+            assert!(Instant::now() < until, "it does not change\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Makes a standby take writes.
     pub(crate) async fn promote(&self) {
         let client = self.client("postgres").await;

@@ -62,6 +62,13 @@ struct Entry {
     len: usize,
 }
 
+impl Entry {
+    /// Whether its body lies in a file of its own.
+    fn is_apart(&self) -> bool {
+        matches!(self.kind, kind::LARGE_NODE | kind::LARGE_LINK)
+    }
+}
+
 /// Reads every leaf that is left and that is wanted; of a batch that has no end only when `unended` says so.
 ///
 /// # Errors
@@ -102,16 +109,13 @@ pub(super) struct Outlook {
 pub(super) fn outlook(file: &File, large: &Path, from: u64, segment: &mut Vec<u8>) -> io::Result<Outlook> {
     let mut apart = Vec::new();
     let scan = scan(file, segment, |_, entry| {
-        if matches!(entry.kind, kind::LARGE_NODE | kind::LARGE_LINK)
-            && entry.position >= from / SEGMENT_U64 * SEGMENT_U64
-        {
+        if entry.is_apart() && entry.position >= from / SEGMENT_U64 * SEGMENT_U64 {
             apart.push(entry);
         }
     })?;
     // One that is gone was replaced since.
-    let unreadable = |entry: &Entry| match apart_name(file, entry) {
-        Some(name) => large.join(name).exists() && body(file, large, entry).is_none(),
-        None => true,
+    let unreadable = |entry: &Entry| {
+        body(file, large, entry).is_none() && apart_name(file, entry).is_none_or(|name| large.join(name).exists())
     };
     let is_sound = scan.damage == Damage::default()
         && !scan.lacks_segments(from)
@@ -219,7 +223,7 @@ impl Scan {
 
     fn finish(&mut self) {
         // One that was begun, and in which nothing is yet, has a header only.
-        let newest = (self.end.saturating_sub(1) / SEGMENT_U64).max(self.headed.last().copied().unwrap_or(0));
+        let newest = (self.end.saturating_sub(1) / SEGMENT_U64).max(self.newest_headed());
         for (number, bytes) in std::mem::take(&mut self.tails) {
             if number != newest {
                 self.damaged(bytes);
@@ -229,17 +233,19 @@ impl Scan {
         self.torn = self.batches.iter().filter(|(_, last)| *last >= end).map(|(begin, _)| *begin).min();
     }
 
+    fn newest_headed(&self) -> u64 {
+        self.headed.last().copied().unwrap_or(0)
+    }
+
     /// Whether a segment is missing among those that sled has to find, one after the other: from the one on in which the
     /// log was last known to be on disk, or its snapshot of the page table ends. Older ones are used again.
     fn lacks_segments(&self, from: u64) -> bool {
-        let newest = self.headed.last().copied().unwrap_or(0);
-        (self.stable.max(from) / SEGMENT_U64..newest).any(|number| !self.headed.contains(&number))
+        (self.stable.max(from) / SEGMENT_U64..self.newest_headed()).any(|number| !self.headed.contains(&number))
     }
 
     /// Whether the log ends before that position: the file is older than the snapshot of its page table, or was cut.
     fn ends_before(&self, from: u64) -> bool {
-        let newest = self.headed.last().copied().unwrap_or(0);
-        from > self.end.next_multiple_of(SEGMENT_U64).max(newest * SEGMENT_U64 + HEADER as u64)
+        from > self.end.next_multiple_of(SEGMENT_U64).max(self.newest_headed() * SEGMENT_U64 + HEADER as u64)
     }
 }
 
@@ -348,7 +354,7 @@ fn apart_name(file: &File, entry: &Entry) -> Option<String> {
 
 /// The body of a message, which may lie in a file of its own.
 fn body(file: &File, large: &Path, entry: &Entry) -> Option<Vec<u8>> {
-    if !matches!(entry.kind, kind::LARGE_NODE | kind::LARGE_LINK) {
+    if !entry.is_apart() {
         return inline(file, entry);
     }
     let content = std::fs::read(large.join(apart_name(file, entry)?)).ok()?;
